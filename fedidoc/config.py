@@ -1,0 +1,285 @@
+"""The configuration: a frozen value read from one TOML file and the environment.
+
+`FEDIDOC_SECTION_KEY` in the environment wins over the file (`FEDIDOC_DATABASE_URL`,
+`FEDIDOC_SECRETS_KEY`, …), so that secrets can come from where the operator keeps them; lists are
+comma-separated there. Every key is explained in `config.example.toml`. An unknown key is an error:
+a misspelt setting of a closed server must not be ignored.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from fedidoc.errors import ConfigError
+
+_DOMAIN = re.compile(
+    r"(?:\[[0-9a-f:]+\]|[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*)"
+    r"(?::[0-9]{1,5})?"
+)
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+@dataclass(frozen=True)
+class Instance:
+    domain: str
+    name: str = "fedidoc"
+    description: str = ""
+    contact: str = ""
+    kind: str = "hospital"
+    accent: str = "#0b5f66"
+
+
+@dataclass(frozen=True)
+class Server:
+    host: str = "127.0.0.1"
+    port: int = 8400
+    tls_certificate: str = ""
+    tls_key: str = ""
+    trusted_proxies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DatabaseAt:
+    url: str = "sqlite:///fedidoc.db"
+
+
+@dataclass(frozen=True)
+class Secrets:
+    key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class Federation:
+    allow_plain_http: bool = False
+    private_networks: tuple[str, ...] = ()
+    ca_file: str = ""
+    concurrency: int = 32
+
+
+@dataclass(frozen=True)
+class MediaFolder:
+    directory: str = "media"
+    max_bytes: int = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Membership:
+    open: bool = True
+    roles: tuple[str, ...] = (
+        "physician",
+        "resident",
+        "nurse_practitioner",
+        "physician_assistant",
+    )
+    session_days: int = 14
+
+
+@dataclass(frozen=True)
+class CredentialRules:
+    valid_days: int = 365
+
+
+@dataclass(frozen=True)
+class Logging:
+    level: str = "info"
+
+
+@dataclass(frozen=True)
+class Config:
+    """One instance's settings. Relative paths are relative to the configuration file."""
+
+    instance: Instance
+    server: Server = Server()
+    database: DatabaseAt = DatabaseAt()
+    secrets: Secrets = Secrets()
+    federation: Federation = Federation()
+    media: MediaFolder = MediaFolder()
+    membership: Membership = Membership()
+    credentials: CredentialRules = CredentialRules()
+    log: Logging = Logging()
+    folder: Path = Path()
+
+    @property
+    def domain(self) -> str:
+        """Host, and port unless it is the scheme's own, as it stands in URLs and handles."""
+        return self.instance.domain
+
+    @property
+    def base_url(self) -> str:
+        """`https://domain`; `http://` only for a loopback domain with `allow_plain_http`."""
+        plain = (
+            self.federation.allow_plain_http
+            and not self.server.tls_certificate
+            and is_loopback(self.domain)
+        )
+        return f"{'http' if plain else 'https'}://{self.domain}"
+
+    @property
+    def media_folder(self) -> Path:
+        return self.folder / self.media.directory
+
+    @property
+    def database_url(self) -> str:
+        """The database's URL with a relative SQLite path made absolute."""
+        url = self.database.url
+        prefix = "sqlite:///"
+        if url.startswith(prefix) and not url.startswith(prefix + "/"):
+            return prefix + str((self.folder / url[len(prefix) :]).resolve())
+        return url
+
+
+def host_name(authority: str) -> str:
+    """`host[:port]` without the port and without IPv6 brackets."""
+    if authority.startswith("["):
+        return authority[1:].partition("]")[0]
+    return authority.partition(":")[0]
+
+
+def is_loopback(authority: str) -> bool:
+    """Whether `host[:port]` is this machine by name (`localhost`, RFC 6761) or address."""
+    host = host_name(authority)
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+_SECTIONS: dict[str, type[Any]] = {
+    "instance": Instance,
+    "server": Server,
+    "database": DatabaseAt,
+    "secrets": Secrets,
+    "federation": Federation,
+    "media": MediaFolder,
+    "membership": Membership,
+    "credentials": CredentialRules,
+    "log": Logging,
+}
+
+
+def keys() -> list[tuple[str, str, object]]:
+    """Every (section, key, default); for the documentation's test. A required key has None."""
+    return [
+        (section, f.name, None if f.default is MISSING else f.default)
+        for section, kind in _SECTIONS.items()
+        for f in fields(kind)
+    ]
+
+
+def load(path: str | Path, environment: Mapping[str, str] | None = None) -> Config:
+    """Read the file at `path`; ConfigError names what is wrong and where."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            raw = tomllib.load(file)
+    except FileNotFoundError:
+        raise ConfigError(
+            f"There is no configuration at {path}; `fedidoc init DIR --domain D` writes one."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read ({type(error).__name__}).") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}.") from None
+    return parse(raw, os.environ if environment is None else environment, path.resolve().parent)
+
+
+def parse(raw: Mapping[str, Any], environment: Mapping[str, str], folder: Path) -> Config:
+    """Build a Config from parsed TOML and the environment."""
+    unknown = raw.keys() - _SECTIONS.keys()
+    if unknown:
+        raise ConfigError(f"Unknown section [{min(unknown)}] in the configuration.")
+    parts: dict[str, Any] = {}
+    for section, kind in _SECTIONS.items():
+        given = raw.get(section, {})
+        if not isinstance(given, dict):
+            raise ConfigError(f"[{section}] must be a section.")
+        parts[section] = _section(section, kind, given, environment)
+    config = Config(**parts, folder=folder)
+    _check(config)
+    return config
+
+
+def _section(
+    section: str, kind: type[Any], given: Mapping[str, Any], environment: Mapping[str, str]
+) -> Any:
+    hints = get_type_hints(kind)
+    names = {f.name for f in fields(kind)}
+    unknown = given.keys() - names
+    if unknown:
+        raise ConfigError(f"Unknown key [{section}] {min(unknown)} in the configuration.")
+    values: dict[str, Any] = {}
+    for f in fields(kind):
+        variable = f"FEDIDOC_{section}_{f.name}".upper()
+        if variable in environment:
+            values[f.name] = _from_text(section, f.name, hints[f.name], environment[variable])
+        elif f.name in given:
+            values[f.name] = _typed(section, f.name, hints[f.name], given[f.name])
+        elif f.default is MISSING:
+            raise ConfigError(f"[{section}] {f.name} is missing from the configuration.")
+    return kind(**values)
+
+
+def _typed(section: str, name: str, hint: Any, value: Any) -> Any:
+    if hint == tuple[str, ...]:
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        raise ConfigError(f"[{section}] {name} must be a list of texts.")
+    if type(value) is not hint:
+        words = {str: "a text", int: "a whole number", bool: "true or false"}
+        raise ConfigError(f"[{section}] {name} must be {words[hint]}.")
+    return value
+
+
+def _from_text(section: str, name: str, hint: Any, text: str) -> Any:
+    if hint == tuple[str, ...]:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if hint is int and re.fullmatch(r"-?[0-9]{1,18}", text):
+        return int(text)
+    if hint is bool and text.lower() in {"true", "false", "1", "0"}:
+        return text.lower() in {"true", "1"}
+    return _typed(section, name, hint, text)
+
+
+def _check(config: Config) -> None:
+    rules = [
+        (bool(_DOMAIN.fullmatch(config.domain)), "[instance] domain must be a lower-case host"
+         " name, with its port if that is not the usual one (such as st-olaf.example)."),
+        (bool(_COLOUR.fullmatch(config.instance.accent)), "[instance] accent must be a colour"
+         " such as #0b5f66."),
+        (config.instance.kind in {"hospital", "society"}, "[instance] kind must be hospital or"
+         " society."),
+        (1 <= config.server.port <= 65535, "[server] port must be between 1 and 65535."),
+        (bool(config.server.tls_certificate) == bool(config.server.tls_key), "[server]"
+         " tls_certificate and tls_key go together."),
+        (config.database.url.startswith(("sqlite:", "postgresql:", "postgres:")), "[database] url"
+         " must start with sqlite: or postgresql:."),
+        (1 <= config.federation.concurrency <= 1000, "[federation] concurrency must be between 1"
+         " and 1000."),
+        (1 <= config.credentials.valid_days <= 395, "[credentials] valid_days must be between 1"
+         " and 395: a credential lasts at most 13 months."),
+        (1 <= config.membership.session_days <= 90, "[membership] session_days must be between 1"
+         " and 90."),
+        (config.log.level in {"debug", "info", "warning", "error"}, "[log] level must be debug,"
+         " info, warning or error."),
+        (1 <= config.media.max_bytes <= 1 << 30, "[media] max_bytes must be between 1 and 1 GiB."),
+    ]  # fmt: skip
+    for holds, text in rules:
+        if not holds:
+            raise ConfigError(text)
+    for network in config.federation.private_networks + config.server.trusted_proxies:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError:
+            raise ConfigError(
+                "[federation] private_networks and [server] trusted_proxies take networks such as"
+                " 10.20.0.0/16."
+            ) from None
