@@ -1,1 +1,1 @@
-"""Measurements that anybody can run: `python -m benchmarks.inbox`, `python -m benchmarks.fanout`."""
+"""Measurements that anybody can run: `python -m benchmarks.inbox`, `… .fanout`, `… .libraries`."""

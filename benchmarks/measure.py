@@ -1,4 +1,4 @@
-"""CPU time of a process, and the calibration that makes figures of different machines comparable."""
+"""CPU time of a process, and the calibration that makes figures of machines comparable."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ class Instance:
             self.process.wait()
 
     def member(self, username: str, *options: str) -> dict[str, Any]:
-        """Add a verified physician (unless `options` say otherwise); its username, actor, password."""
+        """Add a verified physician, or what `options` say; its username, actor and password."""
         return self.command(
             "member", "add", username, "--email", f"{username}@example.org",
             "--name", username.replace("_", " ").title(), "--role", "physician",
