@@ -8,9 +8,9 @@ import hashlib
 from base64 import b64encode
 from typing import Final, NewType
 
-from .errors import SignatureError
-from .fields import FieldError, Item, decode_base64, parse_dictionary
-from .messages import Request
+from fedidoc.activitypub.errors import SignatureError
+from fedidoc.activitypub.fields import FieldError, Item, decode_base64, parse_dictionary
+from fedidoc.activitypub.messages import Request
 
 BodyDigest = NewType("BodyDigest", str)
 """The base64 of a body's SHA-256."""

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from .errors import SignatureError
-from .messages import Request
-from .signature_fields import Family, Signature
+from fedidoc.activitypub.errors import SignatureError
+from fedidoc.activitypub.messages import Request
+from fedidoc.activitypub.signature_fields import Family, Signature
 
 # Fields that have one value: two lines of them could be read two ways.
 _SINGLE: Final = frozenset({"host", "date", "digest", "content-type", "content-length"})

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from .errors import SignatureError
-from .fields import (
+from fedidoc.activitypub.errors import SignatureError
+from fedidoc.activitypub.fields import (
     FieldError,
     InnerList,
     Item,
@@ -19,7 +19,7 @@ from .fields import (
     parse_dictionary,
     serialize_member,
 )
-from .messages import Request
+from fedidoc.activitypub.messages import Request
 
 MAX_HEADER_LENGTH: Final = 8192
 MAX_KEY_ID_LENGTH: Final = 2048

@@ -23,11 +23,23 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from .digests import BodyDigest, as_content_digest, as_digest, check_digest, digest_body
-from .errors import SignatureError
-from .messages import Request
-from .signature_bases import Target, field_value, read_date, signature_bases, split_url
-from .signature_fields import Family, Signature, read
+from fedidoc.activitypub.digests import (
+    BodyDigest,
+    as_content_digest,
+    as_digest,
+    check_digest,
+    digest_body,
+)
+from fedidoc.activitypub.errors import SignatureError
+from fedidoc.activitypub.messages import Request
+from fedidoc.activitypub.signature_bases import (
+    Target,
+    field_value,
+    read_date,
+    signature_bases,
+    split_url,
+)
+from fedidoc.activitypub.signature_fields import Family, Signature, read
 
 __all__ = [
     "MAX_AGE_MS",
