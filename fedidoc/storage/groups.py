@@ -1,0 +1,140 @@
+"""Group commit: many callers' writes in one transaction, so that they share one fsync.
+
+While one transaction is being written, callers that come meanwhile wait, and the next transaction
+takes them all. Nobody waits for a timer: a lone caller is written at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Generic, Protocol, TypeVar
+
+from fedidoc.storage.statements import Busy, Transaction
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class _Writes(Protocol):
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]: ...
+    def forbid_nesting(self) -> None: ...
+
+
+class Gathering(Generic[Item, Result]):
+    """Items of many callers, handed to `work` together; made by `Database.gathering`.
+
+    All is tried without savepoints first, since they cost more than the work itself (two hops
+    for each). If `work` raises for several items together, the transaction is undone and each is
+    tried alone behind a savepoint, in one more transaction: only the callers at fault get errors.
+    """
+
+    def __init__(
+        self,
+        database: _Writes,
+        work: Callable[[Transaction, Sequence[Item]], Awaitable[Sequence[Result]]],
+        *,
+        limit: int = 256,
+    ) -> None:
+        self._database = database
+        self._work = work
+        self._limit = limit
+        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._writer: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def put(self, item: Item) -> Result:
+        """Hand in one item; its result, after the COMMIT. Raises what `work` raised for it.
+
+        A caller that is cancelled while its item waits has it taken out again; later than that
+        it is written all the same.
+        """
+        if self._closed:
+            raise Busy("The database is closed.")
+        self._database.forbid_nesting()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+        self._waiting.append((item, future))
+        if self._writer is None:
+            self._writer = loop.create_task(self._write_all())
+        return await future
+
+    async def close(self) -> None:
+        """Write what waits; whoever comes later gets Busy."""
+        self._closed = True
+        while self._writer is not None:
+            await asyncio.wait([self._writer])
+
+    async def _write_all(self) -> None:
+        try:
+            while batch := self._take():
+                await self._write(batch)
+        finally:
+            self._writer = None
+            # Only reached with callers waiting when this task itself was cancelled.
+            while self._waiting:
+                self._waiting.popleft()[1].cancel()
+
+    def _take(self) -> list[tuple[Item, asyncio.Future[Result]]]:
+        batch: list[tuple[Item, asyncio.Future[Result]]] = []
+        while self._waiting and len(batch) < self._limit:
+            entry = self._waiting.popleft()
+            if not entry[1].done():
+                batch.append(entry)
+        return batch
+
+    async def _write(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+        try:
+            async with self._database.transaction() as tx:
+                results = await self._work(tx, [item for item, _ in batch])
+        except Exception as error:
+            if len(batch) > 1 and not isinstance(error, Busy):
+                await self._write_each(batch)
+            else:
+                _fail(batch, error)
+        except BaseException:
+            for _, future in batch:
+                future.cancel()
+            raise
+        else:
+            for (_, future), result in zip(batch, results, strict=True):
+                if not future.done():
+                    future.set_result(result)
+
+    async def _write_each(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+        outcomes: list[Any] = []
+        try:
+            async with self._database.transaction() as tx:
+                for item, _ in batch:
+                    try:
+                        async with tx.savepoint():
+                            outcomes.append((await self._work(tx, [item]))[0])
+                    except Exception as error:
+                        outcomes.append(_Failed(error))
+        except Exception as error:
+            _fail(batch, error)
+            return
+        except BaseException:
+            for _, future in batch:
+                future.cancel()
+            raise
+        for (_, future), outcome in zip(batch, outcomes, strict=True):
+            if future.done():
+                continue
+            if isinstance(outcome, _Failed):
+                future.set_exception(outcome.error)
+            else:
+                future.set_result(outcome)
+
+
+class _Failed:
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+def _fail(batch: list[tuple[Any, asyncio.Future[Any]]], error: Exception) -> None:
+    for _, future in batch:
+        if not future.done():
+            future.set_exception(error)

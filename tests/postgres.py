@@ -1,0 +1,151 @@
+"""A real PostgreSQL for the tests, brought up by themselves: no service, no set-up, no root needed.
+
+The server runs from a temporary folder on a Unix socket there, as the user `postgres` when the
+tests run as root (it refuses to run as root). `fsync` is off except where a test asks for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+_NEEDED = ("initdb", "postgres")
+
+
+def find_binaries() -> Path | None:
+    """The folder with PostgreSQL's server programs: the newest of Debian's, or one on the PATH."""
+    places = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"),
+        key=lambda folder: [int(part) for part in folder.parent.name.split(".") if part.isdigit()],
+        reverse=True,
+    )
+    places += [Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep) if folder]
+    for place in places:
+        if all(os.access(place / name, os.X_OK) for name in _NEEDED):
+            return place
+    return None
+
+
+class PostgresServer:
+    """One server with its own data folder; `remove()` stops it and deletes everything."""
+
+    def __init__(self, binaries: Path, *, fsync: bool = False) -> None:
+        self._binaries = binaries
+        self._fsync = fsync
+        # Not below pytest's own folder: that may be closed to the user postgres, and the path of
+        # a Unix socket has at most 107 bytes.
+        self._folder = Path(tempfile.mkdtemp(prefix="fedidoc-pg-"))
+        self._data = self._folder / "data"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._numbers = itertools.count(1)
+        self._prefix: list[str] = []
+        if os.geteuid() == 0:
+            user = pwd.getpwnam("postgres")
+            shutil.chown(self._folder, user.pw_uid, user.pw_gid)
+            self._prefix = [
+                "setpriv",
+                f"--reuid={user.pw_uid}",
+                f"--regid={user.pw_gid}",
+                "--clear-groups",
+            ]
+
+    def start(self) -> None:
+        """Start, or start again after a crash; returns when connections are taken."""
+        if not self._data.exists():
+            self._run("initdb", "-D", str(self._data), "-U", "postgres", "-E", "UTF8",
+                      "--locale=C", "--auth=trust", "--no-sync")  # fmt: skip
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(self._folder),
+            "fsync": "on" if self._fsync else "off",
+            "full_page_writes": "on" if self._fsync else "off",
+            "shared_buffers": "32MB",
+            "max_connections": "60",
+            "autovacuum": "off",
+        }
+        command = [*self._prefix, str(self._binaries / "postgres"), "-D", str(self._data)]
+        for name, value in settings.items():
+            command += ["-c", f"{name}={value}"]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
+                start_new_session=True,
+            )  # fmt: skip
+        self._wait_until_ready()
+
+    def url(self, database: str) -> str:
+        """The URL of a database of this server."""
+        return f"postgresql://postgres@/{database}?host={quote(str(self._folder), safe='')}"
+
+    def create_database(self, name: str, *, template: str = "template0") -> None:
+        # FILE_COPY reads and writes less than the WAL-logged strategy for a small template.
+        strategy = " STRATEGY FILE_COPY" if self._version() >= 15 else ""
+        self._sql(f'CREATE DATABASE "{name}" TEMPLATE "{template}"{strategy}')
+
+    def fresh_database(self, template: str) -> str:
+        """The URL of a new copy of `template`."""
+        name = f"test_{next(self._numbers)}"
+        self.create_database(name, template=template)
+        return self.url(name)
+
+    def kill(self) -> None:
+        """SIGKILL to the postmaster and, by their process group, all of its backends."""
+        assert self._process is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(30)
+
+    def stop(self) -> None:
+        """A fast shutdown; SIGKILL if that takes too long."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def remove(self) -> None:
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def log(self) -> str:
+        """What the server wrote, for a failure's message."""
+        path = self._folder / "log"
+        return path.read_text("utf-8", "replace")[-4000:] if path.exists() else ""
+
+    def _wait_until_ready(self) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise RuntimeError(f"PostgreSQL did not start:\n{self.log()}")
+            with contextlib.suppress(subprocess.CalledProcessError):
+                self._sql("SELECT 1")
+                return
+            time.sleep(0.05)
+        raise RuntimeError(f"PostgreSQL did not become ready:\n{self.log()}")
+
+    def _version(self) -> int:
+        return int((self._data / "PG_VERSION").read_text().split(".")[0])
+
+    def _sql(self, statement: str) -> None:
+        # psql is part of the client package, which the server package depends on.
+        self._run("psql", "-qXAt", "-h", str(self._folder), "-U", "postgres", "-d", "postgres",
+                  "-v", "ON_ERROR_STOP=1", "-c", statement)  # fmt: skip
+
+    def _run(self, program: str, *arguments: str) -> None:
+        path = self._binaries / program
+        subprocess.run(
+            [*self._prefix, str(path) if path.exists() else program, *arguments],
+            check=True, capture_output=True, cwd="/", timeout=120,
+        )  # fmt: skip
