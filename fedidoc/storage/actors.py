@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from fedidoc.clock import Clock
 from fedidoc.model import NO_BADGE, Actor, ActorKind, Badge, Specialty
-from fedidoc.storage.engine import Reader, Row, Transaction
+from fedidoc.storage.engine import Reader, Row, Transaction, among
 from fedidoc.storage.keys import FreshKeys, KeyUse, put_private
 from fedidoc.vault import Vault
 
@@ -112,16 +112,9 @@ async def by_uris(reader: Reader, uris: Iterable[str]) -> dict[str, Actor]:
 
 
 async def _where_in(reader: Reader, column: str, values: Iterable[str]) -> list[Actor]:
-    wanted = list(dict.fromkeys(values))
-    found: list[Actor] = []
-    for start in range(0, len(wanted), 500):
-        part = wanted[start : start + 500]
-        marks = ",".join("?" * len(part))
-        rows = await reader.fetch_all(
-            f"SELECT {_COLUMNS} FROM actors WHERE {column} IN ({marks})", part
-        )
-        found.extend(actor_of(row) for row in rows)
-    return found
+    where, params = among(column, values)
+    rows = await reader.fetch_all(f"SELECT {_COLUMNS} FROM actors WHERE {where}", params)
+    return [actor_of(row) for row in rows]
 
 
 async def by_handle(reader: Reader, username: str, host: str) -> Actor | None:

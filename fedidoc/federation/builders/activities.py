@@ -1,0 +1,101 @@
+"""Activities as documents. Pure.
+
+`type` and `actor` are plain strings, `published` and an `id` are always there, and the object of an
+Accept, Reject or Undo is embedded with its actor: peers were seen to demand each of these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fedidoc.clock import iso
+from fedidoc.federation.builders.posts import Addressed
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What every activity has: its id, its actor's id, and when (UTC milliseconds)."""
+
+    id: str
+    actor: str
+    at: int
+
+
+def _activity(
+    kind: str, head: Head, subject: str | dict[str, Any], addressed: Addressed
+) -> dict[str, Any]:
+    return {
+        "id": head.id,
+        "type": kind,
+        "actor": head.actor,
+        "published": iso(head.at),
+        **addressed.fields(),
+        "object": subject,
+    }
+
+
+def create(head: Head, note: dict[str, Any]) -> dict[str, Any]:
+    """A new post; addressed as the post is."""
+    return _activity("Create", head, note, _addressed(note))
+
+
+def update(
+    head: Head, document: dict[str, Any], addressed: Addressed | None = None
+) -> dict[str, Any]:
+    """A changed post, or (with `addressed`) a changed actor."""
+    return _activity("Update", head, document, addressed or _addressed(document))
+
+
+def delete(head: Head, tombstone: str | dict[str, Any], addressed: Addressed) -> dict[str, Any]:
+    """A deleted post (its Tombstone) or a deleted actor (its id)."""
+    return _activity("Delete", head, tombstone, addressed)
+
+
+def follow(head: Head, followed: str) -> dict[str, Any]:
+    return _activity("Follow", head, followed, Addressed((followed,)))
+
+
+def accept(head: Head, follow_uri: str, follower: str) -> dict[str, Any]:
+    """The followed actor (`head.actor`) lets `follower` follow."""
+    return _answer("Accept", head, follow_uri, follower)
+
+
+def reject(head: Head, follow_uri: str, follower: str) -> dict[str, Any]:
+    """The followed actor refuses, or ends what it had accepted."""
+    return _answer("Reject", head, follow_uri, follower)
+
+
+def _answer(kind: str, head: Head, follow_uri: str, follower: str) -> dict[str, Any]:
+    asked = {"id": follow_uri, "type": "Follow", "actor": follower, "object": head.actor}
+    return _activity(kind, head, asked, Addressed((follower,)))
+
+
+def undo_follow(head: Head, follow_uri: str, followed: str) -> dict[str, Any]:
+    undone = {"id": follow_uri, "type": "Follow", "actor": head.actor, "object": followed}
+    return _activity("Undo", head, undone, Addressed((followed,)))
+
+
+def like(head: Head, post_uri: str, author: str) -> dict[str, Any]:
+    """`head.id` is the Like's own URL, which its Undo will name."""
+    return _activity("Like", head, post_uri, Addressed((author,)))
+
+
+def undo_like(head: Head, like_uri: str, post_uri: str, author: str) -> dict[str, Any]:
+    undone = {"id": like_uri, "type": "Like", "actor": head.actor, "object": post_uri}
+    return _activity("Undo", head, undone, Addressed((author,)))
+
+
+def announce(head: Head, post_uri: str, addressed: Addressed) -> dict[str, Any]:
+    return _activity("Announce", head, post_uri, addressed)
+
+
+def undo_announce(
+    head: Head, announce_uri: str, post_uri: str, addressed: Addressed
+) -> dict[str, Any]:
+    undone = {"id": announce_uri, "type": "Announce", "actor": head.actor, "object": post_uri}
+    return _activity("Undo", head, undone, addressed)
+
+
+def _addressed(document: dict[str, Any]) -> Addressed:
+    return Addressed(tuple(document["to"]), tuple(document["cc"]))

@@ -1,0 +1,97 @@
+"""Activities this instance has sent, as they were sent. What a delivery row posts is here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from fedidoc.model import Audience
+from fedidoc.storage.engine import Reader, Row, Transaction, among
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """One activity of a local actor; `body` is the JSON, byte for byte as every inbox gets it."""
+
+    id: str
+    uri: str
+    actor_id: str
+    type: str
+    object_uri: str
+    post_id: str | None
+    audience: Audience
+    body: str
+    created: int
+
+
+_COLUMNS = ("id", "uri", "actor_id", "type", "object_uri", "post_id", "audience", "body", "created")
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM activities"
+
+
+def _activity_of(row: Row) -> Activity:
+    return Activity(
+        row["id"],
+        row["uri"],
+        row["actor_id"],
+        row["type"],
+        row["object_uri"],
+        row["post_id"],
+        Audience(row["audience"]),
+        row["body"],
+        row["created"],
+    )
+
+
+async def put(tx: Transaction, activities: Sequence[Activity]) -> None:
+    """Store activities; one that is stored already stays as it was sent."""
+    rows = [
+        (a.id, a.uri, a.actor_id, a.type, a.object_uri, a.post_id, a.audience.value, a.body,
+         a.created)
+        for a in activities
+    ]  # fmt: skip
+    await tx.insert_many("activities", _COLUMNS, rows, conflict="ON CONFLICT (id) DO NOTHING")
+
+
+async def get(reader: Reader, activity_id: str) -> Activity | None:
+    row = await reader.fetch_one(f"{_SELECT} WHERE id = ?", (activity_id,))
+    return _activity_of(row) if row else None
+
+
+async def get_many(reader: Reader, activity_ids: Iterable[str]) -> dict[str, Activity]:
+    """Those of the ids that exist, by id."""
+    where, params = among("id", activity_ids)
+    rows = await reader.fetch_all(f"{_SELECT} WHERE {where}", params)
+    return {row["id"]: _activity_of(row) for row in rows}
+
+
+async def last_of_type(reader: Reader, type_: str, object_uri: str) -> Activity | None:
+    """The newest activity of a type about an object: the Like that an Undo takes back."""
+    row = await reader.fetch_one(
+        f"{_SELECT} WHERE object_uri = ? AND type = ? ORDER BY id DESC LIMIT 1", (object_uri, type_)
+    )
+    return _activity_of(row) if row else None
+
+
+async def published_by(reader: Reader, actor_id: str, *, before: str, limit: int) -> list[Activity]:
+    """An actor's Create and Announce activities whose post still stands, newest first.
+
+    `before` is an activity's id, "" for the newest.
+    """
+    rows = await reader.fetch_all(
+        f"SELECT {', '.join('x.' + c for c in _COLUMNS)} FROM activities x"
+        " JOIN posts p ON p.id = x.post_id"
+        " WHERE x.actor_id = ? AND x.type IN ('Create', 'Announce') AND p.deleted IS NULL"
+        " AND (? = '' OR x.id < ?) ORDER BY x.id DESC LIMIT ?",
+        (actor_id, before, before, limit),
+    )
+    return [_activity_of(row) for row in rows]
+
+
+async def inboxes_of_post(reader: Reader, post_id: str) -> list[tuple[str, str]]:
+    """(inbox, host) of everywhere that anything about a post was sent or is waiting to go."""
+    rows = await reader.fetch_all(
+        "SELECT DISTINCT d.inbox, d.host FROM deliveries d"
+        " JOIN activities x ON x.id = d.activity_id WHERE x.post_id = ?",
+        (post_id,),
+    )
+    return [(row["inbox"], row["host"]) for row in rows]
