@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Literal, NamedTuple
+from urllib.parse import quote
 
 import idna
 
@@ -28,6 +29,7 @@ _NAME = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*"
 )
 _NUMERIC_END = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
+_RESERVED = "/?:@!$&'()*+,;=%[]~-._"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -123,9 +125,16 @@ def same_origin(a: str, b: str) -> bool:
         return False
 
 
-def without_fragment(url: str) -> str:
-    """The URL of the document that ``url`` points into."""
-    return url.partition("#")[0]
+def request_url(url: str) -> str:
+    """``url`` as it is sent and signed: one spelling of the host, a path, no fragment, ASCII.
+
+    Raises DocumentError (``bad_url``).
+    """
+    address = split_url(url)
+    rest = address.rest.partition("#")[0]
+    if not rest.startswith("/"):
+        rest = "/" + rest
+    return address.origin + (rest if rest.isascii() else quote(rest, safe=_RESERVED))
 
 
 def audience_of(to: Iterable[str], cc: Iterable[str], followers: str | None = None) -> Audience:
