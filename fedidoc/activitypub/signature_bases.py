@@ -81,15 +81,15 @@ def field_value(request: Request, name: str) -> str:
 
 
 def _host_value(request: Request, target: Target) -> str:
-    """``Host`` as it was signed if it names this target, else the target's own authority.
+    """``Host`` as it was written; it must name this target.
 
-    A proxy may rewrite the header, and what was signed for another host must not pass here: both
-    are settled by taking the authority that this server answers to.
+    Otherwise what a peer signed for another server would pass here. A proxy in front must hand
+    the header on as it came.
     """
     stated = field_value(request, "host")
-    if _normal_authority(stated, target.scheme) == target.authority:
-        return stated
-    return target.authority
+    if _normal_authority(stated, target.scheme) != target.authority:
+        raise SignatureError("host_mismatch", "The request was signed for another host.")
+    return stated
 
 
 def _base_cavage(signature: Signature, request: Request, target: Target, path: str) -> bytes:
