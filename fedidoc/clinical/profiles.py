@@ -100,11 +100,11 @@ class Profiles:
         """Verified members of this instance who let themselves be found, by name.
 
         `query` matches part of a name or username; `specialty` is a NUCC code. The cursor is the
-        last one's place in the order.
+        internal id of the last one.
         """
         found = await directory.search(
             self.db, query=query.strip()[:100], specialty=specialty, after=cursor, limit=_PAGE + 1
         )
         items = tuple(found[:_PAGE])
-        older = directory.place(items[-1]) if len(found) > _PAGE else None
+        older = items[-1].id if len(found) > _PAGE else None
         return Page(items, older)

@@ -12,18 +12,13 @@ from fedidoc.storage.actors import actor_of
 from fedidoc.storage.engine import Reader
 
 
-def place(actor: Actor) -> str:
-    """Where an actor stands in the directory's order; the next page starts after it."""
-    return f"{actor.name.lower()}\n{actor.id}"
-
-
 async def search(
     reader: Reader, *, query: str, specialty: str, after: str | None, limit: int
 ) -> list[Actor]:
     """Verified local people who let themselves be found, by name.
 
     `query` is part of a name or username, `specialty` a NUCC code; either may be empty. `after` is
-    a `place`.
+    the internal id of the last actor of the page before.
     """
     conditions = [
         "local = 1", "kind = ?", "discoverable = 1", "suspended IS NULL", "deleted IS NULL",
@@ -38,9 +33,9 @@ async def search(
         conditions.append("badge LIKE ? ESCAPE '\\'")
         values.append(f'%"code":{_escape(json.dumps(specialty))}%')
     if after is not None:
-        name, _, actor_id = after.partition("\n")
-        conditions.append("(lower(name) > ? OR (lower(name) = ? AND id > ?))")
-        values += [name, name, actor_id]
+        # The database compares its own lower(): that of SQLite knows ASCII only.
+        conditions.append("(lower(name), id) > (SELECT lower(name), id FROM actors WHERE id = ?)")
+        values.append(after)
     rows = await reader.fetch_all(
         f"SELECT * FROM actors WHERE {' AND '.join(conditions)} ORDER BY lower(name), id LIMIT ?",
         (*values, limit),
