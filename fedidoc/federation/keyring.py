@@ -14,13 +14,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from fedidoc import integrity
-from fedidoc.activitypub.addressing import host_of, same_origin, without_fragment
+from fedidoc.activitypub.addressing import host_of, request_url, same_origin
 from fedidoc.activitypub.documents import ActorDocument, id_of, read_actor
 from fedidoc.activitypub.errors import DocumentError, FetchError, ProtocolError, SignatureError
 from fedidoc.activitypub.fetch import Fetcher
 from fedidoc.activitypub.signatures import VerifyingKey, read_public_key
 from fedidoc.clock import DAY, MINUTE, Clock
 from fedidoc.federation.bounded import Allowance, Recent
+from fedidoc.storage import actors
 from fedidoc.storage import keys as stored_keys
 from fedidoc.storage.engine import Database
 from fedidoc.storage.keys import Key, KeyUse
@@ -33,6 +34,7 @@ _REFRESH_EVERY = 5 * MINUTE
 _STALE_AFTER = 7 * DAY
 _FETCHES_A_MINUTE = 120  # of one host
 _FETCHES_AT_ONCE = 16
+_LISTED_KEYS = 8
 
 CREDENTIAL_FRAGMENT = "credential-key"
 
@@ -44,7 +46,7 @@ class _Failure:
 
 
 class Keyring:
-    """Implements `activitypub.receive.Keys`. The caller has checked that the key's host is a peer."""
+    """Implements `activitypub.receive.Keys`; callers have checked that the key's host is a peer."""
 
     def __init__(self, db: Database, fetcher: Fetcher, clock: Clock) -> None:
         self._db = db
@@ -114,7 +116,7 @@ class Keyring:
                 )
             async with self._slots:
                 found = await self._fetch_actor(key_id)
-            keys = list(keys_in(found, now))
+            keys = keys_in(found, now, beside=key_id)
             chosen = next((key for key in keys if key.key_id == key_id), None)
             if chosen is None:
                 raise SignatureError("key_not_listed", "The actor does not list this key.")
@@ -133,8 +135,8 @@ class Keyring:
                 self._known.drop(key_id)
             raise error from problem
         async with self._db.transaction() as tx:
-            for each in keys:
-                await stored_keys.put_key(tx, each)
+            owner = await actors.by_uri(tx, found.id)
+            await stored_keys.replace_keys(tx, found.id, owner.id if owner else "", keys)
         self._known.put(key_id, key)
         return key
 
@@ -144,7 +146,7 @@ class Keyring:
         GoToSocial's keys have addresses of their own (`/users/x/main-key`) whose document names
         the owner in `publicKey.owner`; others serve the key by itself with `owner`.
         """
-        document = await self._fetcher.get_document(without_fragment(key_id))
+        document = await self._fetcher.get_document(request_url(key_id))
         owner = _owner_named_in(document, key_id)
         if owner is not None and owner != id_of(document):
             if not same_origin(owner, key_id):
@@ -159,15 +161,21 @@ def _owner_named_in(document: dict[str, Any], key_id: str) -> str | None:
     return next((o for k, o, _ in read_actor(document).public_keys if k == key_id), None)
 
 
-def keys_in(actor: ActorDocument, now: int) -> list[Key]:
-    """The usable keys an actor lists as its own, on its own origin.
+def keys_in(actor: ActorDocument, now: int, *, beside: str | None = None) -> list[Key]:
+    """The usable keys that an actor lists as its own.
 
-    Ed25519 keys are its Multikeys; the one whose fragment is `credential-key` signs credentials,
-    and never requests.
+    A key's address lies within its actor's, so that no actor can claim another's key; `beside` is
+    one address elsewhere that was itself seen to name this actor. Ed25519 keys are Multikeys; the
+    one whose fragment is `credential-key` signs credentials, and never requests.
     """
     found: dict[str, Key] = {}
-    for key_id, owner, pem in actor.public_keys[:8]:
-        if owner != actor.id or not same_origin(key_id, actor.id):
+
+    def is_own(key_id: str, owner: str) -> bool:
+        within = key_id == beside or key_id.startswith((actor.id + "#", actor.id + "/"))
+        return owner == actor.id and within and key_id not in found
+
+    for key_id, owner, pem in actor.public_keys[:_LISTED_KEYS]:
+        if not is_own(key_id, owner):
             continue
         try:
             public = read_public_key(pem)
@@ -175,8 +183,8 @@ def keys_in(actor: ActorDocument, now: int) -> list[Key]:
             continue
         use = KeyUse.RSA if isinstance(public, RSAPublicKey) else KeyUse.ED25519
         found[key_id] = Key(key_id, "", actor.id, use, pem, now)
-    for key_id, controller, multibase in actor.multikeys[:8]:
-        if controller != actor.id or not same_origin(key_id, actor.id) or key_id in found:
+    for key_id, controller, multibase in actor.multikeys[:_LISTED_KEYS]:
+        if not is_own(key_id, controller):
             continue
         try:
             ed25519 = integrity.decode_multikey(multibase)

@@ -72,25 +72,24 @@ def _key_of(row: Row) -> Key:
 _KEY_COLUMNS = "key_id, actor_id, owner_uri, algorithm, public, fetched"
 
 
-async def put_key(tx: Transaction, key: Key) -> None:
-    """Store or replace a remote actor's public key; a local key is never replaced."""
+async def replace_keys(tx: Transaction, owner_uri: str, actor_id: str, keys: Sequence[Key]) -> None:
+    """Store what a remote actor lists as its keys; others that it listed before are forgotten.
+
+    A local key is never touched.
+    """
+    await tx.execute(
+        "DELETE FROM actor_keys WHERE owner_uri = ? AND private_sealed IS NULL", (owner_uri,)
+    )
     await tx.insert_many(
         "actor_keys",
         ("key_id", "actor_id", "owner_uri", "algorithm", "public", "fetched"),
-        [(key.key_id, key.actor_id, key.owner_uri, key.use.value, key.public, key.fetched)],
+        [(k.key_id, actor_id, owner_uri, k.use.value, k.public, k.fetched) for k in keys],
         conflict=(
             "ON CONFLICT (key_id) DO UPDATE SET actor_id = excluded.actor_id,"
             " owner_uri = excluded.owner_uri, algorithm = excluded.algorithm,"
             " public = excluded.public, fetched = excluded.fetched"
             " WHERE actor_keys.private_sealed IS NULL"
         ),
-    )
-
-
-async def drop_keys(tx: Transaction, owner_uri: str) -> None:
-    """Forget a remote actor's keys."""
-    await tx.execute(
-        "DELETE FROM actor_keys WHERE owner_uri = ? AND private_sealed IS NULL", (owner_uri,)
     )
 
 
