@@ -122,23 +122,20 @@ def _check_value(value: Any) -> None:
     """Depth, and strings that no UTF-8 can carry (a lone surrogate written as an escape)."""
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH + 1):
-        texts: list[str] = []
+        texts = [item for item in level if isinstance(item, str)]
         below: list[Any] = []
-        for item in level:
-            if isinstance(item, str):
-                texts.append(item)
-            elif isinstance(item, dict):
+        containers = [item for item in level if isinstance(item, dict | list)]
+        for item in containers:
+            if isinstance(item, dict):
                 texts.extend(item)
-                below.extend(item.values())
-            elif isinstance(item, list):
-                below.extend(item)
+            below.extend(item.values() if isinstance(item, dict) else item)
         try:
             "".join(texts).encode("utf-8")
         except UnicodeEncodeError as error:
             raise IntegrityError(
                 "json_malformed", "The document holds text that is not Unicode."
             ) from error
-        if not below:
+        if not containers:
             return
         level = below
     raise IntegrityError("json_too_deep", f"The document has over {MAX_DEPTH} levels.")
