@@ -10,10 +10,11 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from fedidoc.activitypub.addressing import host_of, origin_of, split_url
-from fedidoc.activitypub.contexts import ACTIVITYSTREAMS, AS
+from fedidoc.activitypub.contexts import AS
 from fedidoc.activitypub.errors import DocumentError, FetchError
 from fedidoc.activitypub.fetch import Fetcher
 from fedidoc.activitypub.guard import Guard
+from fedidoc.activitypub.messages import is_activity_type
 
 WEBFINGER_PATH: Final = "/.well-known/webfinger"
 NODEINFO_PATH: Final = "/.well-known/nodeinfo"
@@ -81,7 +82,7 @@ def read_webfinger(document: dict[str, Any], handle: Handle) -> str:
     for link in links[:_MAX_LINKS] if isinstance(links, list) else ():
         if isinstance(link, dict) and link.get("rel") == "self":
             kind, href = link.get("type"), link.get("href")
-            if isinstance(href, str) and isinstance(kind, str) and _is_activity_type(kind):
+            if isinstance(href, str) and isinstance(kind, str) and is_activity_type(kind):
                 origin_of(href)
                 return href
     raise DocumentError("webfinger_no_actor", "The account has no ActivityPub actor.")
@@ -224,12 +225,6 @@ async def _get_from(host: str, path: str, fetcher: Fetcher, guard: Guard) -> dic
 
 def _same_account(subject: Handle, handle: Handle) -> bool:
     return subject.username.lower() == handle.username.lower() and subject.host == handle.host
-
-
-def _is_activity_type(media_type: str) -> bool:
-    return media_type.startswith(_ACTIVITY_TYPE) or (
-        media_type.startswith("application/ld+json") and ACTIVITYSTREAMS in media_type
-    )
 
 
 def _is_on(url: str, host: str) -> bool:

@@ -7,7 +7,6 @@ by the HTTP client itself.
 """
 
 import asyncio
-import re
 import time
 import zlib
 from collections.abc import Callable, Mapping
@@ -23,6 +22,7 @@ from fedidoc.activitypub.contexts import ACTIVITYSTREAMS
 from fedidoc.activitypub.documents import Limits, id_of, parse, types
 from fedidoc.activitypub.errors import DocumentError, FetchError
 from fedidoc.activitypub.guard import Guard, Lookup, PinnedResolver, Reach
+from fedidoc.activitypub.messages import is_activity_type
 
 ACTIVITY_ACCEPT: Final = (
     f'application/activity+json, application/ld+json; profile="{ACTIVITYSTREAMS}"'
@@ -37,8 +37,6 @@ _MAX_ANSWER_BYTES: Final = 512
 _CHUNK: Final = 16_384
 _WBITS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
-_PARAMETER = re.compile(r';\s*([a-z0-9-]+)\s*=\s*("[^"]*"|[^\s;"]+)\s*', re.IGNORECASE)
-
 Signer = Callable[[str, str], dict[str, str]]
 
 
@@ -52,9 +50,13 @@ class Answer(NamedTuple):
 
 class _Page(NamedTuple):
     url: str
-    media_type: str
-    parameters: dict[str, str]
+    content_type: str
     body: bytes
+
+    @property
+    def media_type(self) -> str:
+        """The type without its parameters."""
+        return self.content_type.partition(";")[0].strip().lower()
 
 
 class Fetcher:
@@ -230,9 +232,7 @@ class Fetcher:
                 return locations[0]
             if response.status != 200:
                 raise _refused_by(response.status)
-            media_type, parameters = _media_type(response)
-            body = await _read_body(response, max_bytes)
-            return _Page(url, media_type, parameters, body)
+            return _Page(url, _content_type(response), await _read_body(response, max_bytes))
 
     def _session(self, reach: Reach) -> aiohttp.ClientSession:
         if reach is Reach.PEERS and not (
@@ -281,35 +281,25 @@ def _is_at(document_id: str, *urls: str) -> bool:
 
 
 def _read_document(page: _Page, limits: Limits) -> dict[str, Any]:
-    if page.media_type == "application/ld+json":
-        # Only the profile tells ActivityStreams from any other JSON-LD (AP section 3.2).
-        if ACTIVITYSTREAMS not in page.parameters.get("profile", "").split():
-            raise _wrong_media_type()
-    elif page.media_type != "application/activity+json":
+    if not is_activity_type(page.content_type):
         raise _wrong_media_type()
     return _parse(page, limits)
 
 
 def _parse(page: _Page, limits: Limits) -> dict[str, Any]:
-    if page.parameters.get("charset", "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
-        raise _wrong_media_type()
     try:
         return parse(page.body, limits)
     except DocumentError as error:
         raise FetchError(error.reason, error.text) from error
 
 
-def _media_type(response: aiohttp.ClientResponse) -> tuple[str, dict[str, str]]:
-    """The media type and its parameters; none for a download, which somebody uploaded."""
+def _content_type(response: aiohttp.ClientResponse) -> str:
+    """The media type as it was sent; empty for a download, which somebody uploaded."""
     values = response.headers.getall("Content-Type", [])
     disposition = response.headers.get("Content-Disposition", "inline")
     if len(values) != 1 or disposition.partition(";")[0].strip().lower() == "attachment":
-        return "", {}
-    essence, semicolon, rest = values[0].partition(";")
-    parameters: dict[str, str] = {}
-    for name, value in _PARAMETER.findall(semicolon + rest):
-        parameters.setdefault(name.lower(), value.strip('"'))
-    return essence.strip().lower(), parameters
+        return ""
+    return values[0]
 
 
 async def _read_body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
