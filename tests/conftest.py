@@ -1,18 +1,15 @@
 """Fixtures for every test: real parts, and test data that lives beside the repository."""
 
-import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from fedidoc.storage.engine import Database
 from fedidoc.storage.migrate import migrate
-from tests.postgres import PostgresServer, find_binaries
+from tests.postgres import PostgresServer, RunningServer, find_binaries, run_apart
 
 CORPORA = Path(__file__).resolve().parents[2] / "shared" / "corpora"
 
@@ -23,12 +20,6 @@ def corpora() -> Path:
     if not CORPORA.is_dir():
         pytest.skip("the test vectors (../shared/corpora beside the repository) are absent")
     return CORPORA
-
-
-def run_apart(work: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine to its end in a thread of its own, apart from the tests' event loop."""
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, work).result()
 
 
 async def _migrate_at(url: str) -> None:
@@ -47,17 +38,26 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def _asked_for() -> str:
+    """FEDIDOC_TEST_DATABASE: `sqlite`, `postgresql`, or the URL of a PostgreSQL that is up."""
+    return os.environ.get("FEDIDOC_TEST_DATABASE") or "sqlite"
+
+
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def postgres_server() -> Iterator[RunningServer]:
     """A real PostgreSQL for this test session, with a migrated template database."""
-    binaries = find_binaries()
-    if binaries is None:
-        pytest.skip("PostgreSQL's server programs are not installed (initdb, postgres)")
-    server = PostgresServer(binaries)
+    server: RunningServer
+    if "://" in _asked_for():
+        server = RunningServer(_asked_for())
+    else:
+        binaries = find_binaries()
+        if binaries is None:
+            pytest.skip("PostgreSQL's server programs (initdb, postgres) are not installed")
+        server = PostgresServer(binaries)
     try:
-        server.start()
-        server.create_database("template_fedidoc")
-        run_apart(_migrate_at(server.url("template_fedidoc")))
+        if isinstance(server, PostgresServer):
+            server.start()
+        server.make_template(lambda url: run_apart(_migrate_at(url)))
         yield server
     finally:
         server.remove()
@@ -69,16 +69,18 @@ def _fresh_url(request: pytest.FixtureRequest, dialect: str) -> str:
         path = request.getfixturevalue("tmp_path") / "fedidoc.db"
         shutil.copy(template, path)
         return f"sqlite:///{path}"
-    server: PostgresServer = request.getfixturevalue("postgres_server")
-    return server.fresh_database("template_fedidoc")
+    server: RunningServer = request.getfixturevalue("postgres_server")
+    name = server.fresh_database()
+    request.addfinalizer(lambda: server.drop_database(name))
+    return server.url(name)
 
 
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest) -> str:
     """The URL of a fresh, migrated database of this run's kind: FEDIDOC_TEST_DATABASE."""
-    dialect = os.environ.get("FEDIDOC_TEST_DATABASE", "sqlite")
+    dialect = _asked_for().partition(":")[0]
     if dialect not in ("sqlite", "postgresql"):
-        pytest.fail("FEDIDOC_TEST_DATABASE must be sqlite or postgresql")
+        pytest.fail("FEDIDOC_TEST_DATABASE must be sqlite, postgresql or postgresql://…")
     return _fresh_url(request, dialect)
 
 

@@ -6,19 +6,34 @@ tests run as root (it refuses to run as root). `fsync` is off except where a tes
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
-from urllib.parse import quote
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+import asyncpg
 
 _NEEDED = ("initdb", "postgres")
+T = TypeVar("T")
+
+
+def run_apart(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end in a thread of its own, apart from the tests' event loop."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 def find_binaries() -> Path | None:
@@ -35,7 +50,58 @@ def find_binaries() -> Path | None:
     return None
 
 
-class PostgresServer:
+class RunningServer:
+    """A server that is up already, where the tests may create and drop databases."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._numbers = itertools.count(1)
+        # Several test runs may share the server.
+        self._name = f"fedidoc_test_{secrets.token_hex(4)}"
+        self._template = f"{self._name}_template"
+
+    def url(self, database: str) -> str:
+        """The URL of a database of this server."""
+        return urlsplit(self._url)._replace(path=f"/{database}").geturl()
+
+    def make_template(self, fill: Callable[[str], None]) -> None:
+        """Create the database that the fresh ones are copied from; `fill` gets its URL."""
+        self.sql(f'CREATE DATABASE "{self._template}" TEMPLATE template0')
+        fill(self.url(self._template))
+
+    def fresh_database(self) -> str:
+        """The name of a new copy of the template."""
+        name = f"{self._name}_{next(self._numbers)}"
+        # FILE_COPY (since 15) reads and writes less than the WAL-logged way of copying.
+        strategy = " STRATEGY FILE_COPY" if self._version() >= 150000 else ""
+        self.sql(f'CREATE DATABASE "{name}" TEMPLATE "{self._template}"{strategy}')
+        return name
+
+    def drop_database(self, name: str) -> None:
+        self.sql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def remove(self) -> None:
+        """Leave the server as it was found."""
+        self.drop_database(self._template)
+
+    def sql(self, statement: str) -> Any:
+        """Run one statement in the maintenance database; its first value."""
+
+        async def run() -> Any:
+            connection = await asyncpg.connect(self._url, timeout=10)
+            try:
+                return await connection.fetchval(statement)
+            finally:
+                await connection.close()
+
+        return run_apart(run())
+
+    @cache  # noqa: B019 - one or two servers in a test session
+    def _version(self) -> int:
+        return int(self.sql("SHOW server_version_num"))
+
+
+class PostgresServer(RunningServer):
     """One server with its own data folder; `remove()` stops it and deletes everything."""
 
     def __init__(self, binaries: Path, *, fsync: bool = False) -> None:
@@ -46,7 +112,8 @@ class PostgresServer:
         self._folder = Path(tempfile.mkdtemp(prefix="fedidoc-pg-"))
         self._data = self._folder / "data"
         self._process: subprocess.Popen[bytes] | None = None
-        self._numbers = itertools.count(1)
+        host = quote(str(self._folder), safe="")
+        super().__init__(f"postgresql://postgres@/postgres?host={host}")
         self._prefix: list[str] = []
         if os.geteuid() == 0:
             user = pwd.getpwnam("postgres")
@@ -82,21 +149,6 @@ class PostgresServer:
             )  # fmt: skip
         self._wait_until_ready()
 
-    def url(self, database: str) -> str:
-        """The URL of a database of this server."""
-        return f"postgresql://postgres@/{database}?host={quote(str(self._folder), safe='')}"
-
-    def create_database(self, name: str, *, template: str = "template0") -> None:
-        # FILE_COPY reads and writes less than the WAL-logged strategy for a small template.
-        strategy = " STRATEGY FILE_COPY" if self._version() >= 15 else ""
-        self._sql(f'CREATE DATABASE "{name}" TEMPLATE "{template}"{strategy}')
-
-    def fresh_database(self, template: str) -> str:
-        """The URL of a new copy of `template`."""
-        name = f"test_{next(self._numbers)}"
-        self.create_database(name, template=template)
-        return self.url(name)
-
     def kill(self) -> None:
         """SIGKILL to the postmaster and, by their process group, all of its backends."""
         assert self._process is not None
@@ -115,6 +167,7 @@ class PostgresServer:
             self.kill()
 
     def remove(self) -> None:
+        """Stop it and delete all it had."""
         self.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -129,23 +182,14 @@ class PostgresServer:
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 raise RuntimeError(f"PostgreSQL did not start:\n{self.log()}")
-            with contextlib.suppress(subprocess.CalledProcessError):
-                self._sql("SELECT 1")
+            with contextlib.suppress(OSError, asyncpg.PostgresError):
+                self.sql("SELECT 1")
                 return
             time.sleep(0.05)
         raise RuntimeError(f"PostgreSQL did not become ready:\n{self.log()}")
 
-    def _version(self) -> int:
-        return int((self._data / "PG_VERSION").read_text().split(".")[0])
-
-    def _sql(self, statement: str) -> None:
-        # psql is part of the client package, which the server package depends on.
-        self._run("psql", "-qXAt", "-h", str(self._folder), "-U", "postgres", "-d", "postgres",
-                  "-v", "ON_ERROR_STOP=1", "-c", statement)  # fmt: skip
-
     def _run(self, program: str, *arguments: str) -> None:
-        path = self._binaries / program
         subprocess.run(
-            [*self._prefix, str(path) if path.exists() else program, *arguments],
+            [*self._prefix, str(self._binaries / program), *arguments],
             check=True, capture_output=True, cwd="/", timeout=120,
         )  # fmt: skip
