@@ -197,10 +197,7 @@ async def _verify(signature: Signature, request: Request, keys: Keys) -> Verifyi
         try:
             _check_key(signature, request, key)
         except SignatureError:
-            fresh = await keys.find(signature.key_id, refresh=True)
-            if fresh == key:
-                raise
-            key = fresh
+            key = await keys.find(signature.key_id, refresh=True)
             _check_key(signature, request, key)
         return key
 

@@ -617,7 +617,10 @@ def test_rfc9421_algorithms_that_are_refused(algorithm: str) -> None:
         "signature-input",
         lambda v: re.sub('alg="[^"]*"', f'alg="{algorithm}"', v),
     )
-    assert refusal(request, public_half(RSA_KEY)) == "algorithm_refused"
+    # Already by grammar, so that no key is looked for.
+    with pytest.raises(SignatureError) as caught:
+        read(request)
+    assert caught.value.reason == "algorithm_refused"
 
 
 @pytest.mark.parametrize("algorithm", ["rsa-sha1", "ecdsa-sha256", "dsa-sha1", "none", "x"])
@@ -731,6 +734,26 @@ def test_malformed_rfc9421_headers(input_text: str, signature_text: str) -> None
     headers = (("signature-input", input_text), ("signature", signature_text))
     with pytest.raises(SignatureError):
         read(Request("POST", URL, headers, BODY))
+
+
+def test_more_parts_than_anybody_needs_are_refused() -> None:
+    request = signed()
+    lines = tuple((f"x-{number}", "y") for number in range(40))
+    padded = dataclasses.replace(request, headers=(*request.headers, *lines))
+    needed = "(request-target) host date digest"
+    for count, fits in ((28, True), (29, False)):
+        many = sign_cavage(padded, " ".join([needed, *(f"x-{n}" for n in range(count))]))
+        if fits:
+            check(many, public_half(RSA_KEY))
+        else:
+            assert refusal(many, public_half(RSA_KEY)) == "signature_malformed"
+    for count, fits in ((12, True), (13, False)):
+        extra = "".join(f'{chr(97 + n)}x="1",' for n in range(count))
+        many = changed(request, "signature", lambda v, extra=extra: extra + v)
+        if fits:
+            check(many, public_half(RSA_KEY))
+        else:
+            assert refusal(many, public_half(RSA_KEY)) == "signature_malformed"
 
 
 def test_long_headers_are_refused_before_they_are_read() -> None:
