@@ -122,6 +122,22 @@ def test_working_group_vectors(corpora: Path) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_working_group_serialisation_vectors(corpora: Path) -> None:
+    cases: list[dict[str, Any]] = []
+    for file in sorted((corpora / "structured-field-tests" / "serialisation-tests").glob("*.json")):
+        cases += json.loads(file.read_text(), parse_float=Decimal)
+    values = [case for case in cases if case["header_type"] == "item" and not case["expected"][1]]
+    plain = [case for case in values if not isinstance(case["expected"][0], dict)]
+    assert len(plain) >= 9
+    for case in plain:
+        item = Item(case["expected"][0])
+        if case.get("must_fail"):
+            with pytest.raises(FieldError):
+                serialize_member(item)
+        else:
+            assert [serialize_member(item)] == case["canonical"], case["name"]
+
+
 @pytest.mark.parametrize("text", ["a=1, a=2", "a=(1);b;b", "a=1;b=1;b=1", "a=(1;b;b)"])
 def test_repetition_is_refused_where_it_would_be_ambiguous(text: str) -> None:
     parse_dictionary(text)

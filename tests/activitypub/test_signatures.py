@@ -1,147 +1,46 @@
-"""Signatures: published vectors, a foreign signer, and every way others were deceived."""
+"""Signatures: both ways, what peers do differently, tampering, dates, digests and keys."""
 
 import base64
 import dataclasses
 import hashlib
-import hmac
 import json
-import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from time import process_time
 
 import pytest
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.hashes import SHA256, SHA512
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from fedidoc.activitypub import signatures
 from fedidoc.activitypub.digests import check_digest, digest_body
 from fedidoc.activitypub.errors import SignatureError
 from fedidoc.activitypub.messages import Request
 from fedidoc.activitypub.signatures import (
-    Family,
     Scheme,
-    Signature,
     SigningKey,
     VerifyingKey,
-    check_dates,
-    parse,
-    read,
     read_public_key,
     sign,
-    signature_bases,
-    verify,
 )
-
-NOW = 1_774_000_000_000
-HOUR = 3_600_000
-URL = "https://society.example/users/house/inbox"
-ALICE = "https://hospital.example/users/alice"
-BODY = b'{"type":"Create"}'
-
-RSA_PRIVATE = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-ED_PRIVATE = ed25519.Ed25519PrivateKey.generate()
-RSA_KEY = SigningKey(f"{ALICE}#main-key", RSA_PRIVATE)
-ED_KEY = SigningKey(f"{ALICE}#ed25519-key", ED_PRIVATE)
-KEYS = {Scheme.CAVAGE: RSA_KEY, Scheme.RFC9421: RSA_KEY, Scheme.RFC9421_ED25519: ED_KEY}
-
-
-def public_half(key: SigningKey) -> VerifyingKey:
-    return VerifyingKey(key.key_id, ALICE, key.private.public_key())
-
-
-def signed(
-    scheme: Scheme = Scheme.CAVAGE,
-    *,
-    method: str = "POST",
-    url: str = URL,
-    body: bytes = BODY,
-    now_ms: int = NOW,
-) -> Request:
-    headers = sign(method, url, body, key=KEYS[scheme], scheme=scheme, now_ms=now_ms)
-    lines = tuple((name.lower(), value) for name, value in headers.items())
-    return Request(method, url, lines, body)
-
-
-def changed(request: Request, name: str, change: Callable[[str], str | None]) -> Request:
-    """The request with each line of one header changed, or left out for None."""
-    lines = []
-    for field, value in request.headers:
-        new = change(value) if field == name else value
-        if new is not None:
-            lines.append((field, new))
-    assert tuple(lines) != request.headers, "nothing was changed"
-    return dataclasses.replace(request, headers=tuple(lines))
-
-
-def check(request: Request, key: VerifyingKey, now_ms: int = NOW) -> Signature:
-    """All that a receiver checks."""
-    signature = parse(request)
-    check_dates(signature, request, now_ms)
-    if request.method == "POST":
-        check_digest(request)
-    verify(signature, request, key)
-    return signature
-
-
-def refusal(request: Request, key: VerifyingKey, now_ms: int = NOW) -> str:
-    with pytest.raises(SignatureError) as caught:
-        check(request, key, now_ms)
-    return caught.value.reason
-
-
-def sign_cavage(
-    request: Request,
-    covered: str,
-    *,
-    algorithm: str | None = "rsa-sha256",
-    key: SigningKey = RSA_KEY,
-    extra: str = "",
-    path: str | None = None,
-) -> Request:
-    """A cavage signature over whatever is asked, as a peer with other habits would make it."""
-    target = path if path is not None else "/" + request.url.split("/", 3)[3]
-    stated = dict(re.findall(r"(created|expires)=([0-9]+)", extra))
-    lines = []
-    for name in covered.split():
-        if name == "(request-target)":
-            lines.append(f"{name}: {request.method.lower()} {target}")
-        elif name in ("(created)", "(expires)"):
-            lines.append(f"{name}: {stated[name[1:-1]]}")
-        else:
-            lines.append(f"{name}: {request.header(name)}")
-    base = "\n".join(lines).encode()
-    if isinstance(key.private, rsa.RSAPrivateKey):
-        value = key.private.sign(base, padding.PKCS1v15(), SHA256())
-    else:
-        value = key.private.sign(base)
-    said = f'algorithm="{algorithm}",' if algorithm is not None else ""
-    header = (
-        f'keyId="{key.key_id}",{said}{extra}headers="{covered}",'
-        f'signature="{base64.b64encode(value).decode()}"'
-    )
-    kept = tuple(line for line in request.headers if line[0] not in ("signature", "authorization"))
-    return dataclasses.replace(request, headers=(*kept, ("signature", header)))
-
-
-def sign_rfc9421(
-    request: Request, lines: list[tuple[str, str]], parameters: str, key: SigningKey = ED_KEY
-) -> Request:
-    """An RFC 9421 signature over the given lines and parameters, true or not."""
-    names = " ".join(f'"{name}"' for name, _ in lines)
-    base = "".join(f'"{name}": {value}\n' for name, value in lines)
-    base += f'"@signature-params": ({names}){parameters}'
-    if isinstance(key.private, rsa.RSAPrivateKey):
-        value = key.private.sign(base.encode(), padding.PKCS1v15(), SHA256())
-    else:
-        value = key.private.sign(base.encode())
-    kept = [line for line in request.headers if line[0] not in ("signature", "signature-input")]
-    kept.append(("signature-input", f"s=({names}){parameters}"))
-    kept.append(("signature", f"s=:{base64.b64encode(value).decode()}:"))
-    return dataclasses.replace(request, headers=tuple(kept))
-
+from tests.activitypub.signing import (
+    ALICE,
+    BODY,
+    ED_KEY,
+    ED_PRIVATE,
+    HOUR,
+    KEYS,
+    NOW,
+    RSA_KEY,
+    RSA_PRIVATE,
+    URL,
+    changed,
+    check,
+    public_half,
+    refusal,
+    sign_cavage,
+    sign_rfc9421,
+    signed,
+)
 
 # Both ways
 
@@ -477,315 +376,6 @@ def test_digests_that_do_not_hold(headers: tuple[tuple[str, str], ...], reason: 
     assert caught.value.reason == reason
 
 
-# Misskey CVE-2026-28432
-
-
-@pytest.mark.parametrize("name", ["keyId", "headers", "signature"])
-def test_misskey_cve_2026_28432_stripped_parameters(name: str) -> None:
-    request = changed(signed(), "signature", lambda v: re.sub(f'{name}="[^"]*",?', "", v))
-    assert refusal(request, public_half(RSA_KEY)) in (
-        "key_id_malformed",
-        "signature_malformed",
-        "signature_incomplete",
-    )
-
-
-@pytest.mark.parametrize("name", ["keyid", "created"])
-def test_misskey_cve_2026_28432_stripped_rfc9421_parameters(name: str) -> None:
-    request = changed(
-        signed(Scheme.RFC9421), "signature-input", lambda v: re.sub(f";{name}=[^;]*", "", v)
-    )
-    assert refusal(request, public_half(RSA_KEY)) in ("key_id_malformed", "signature_incomplete")
-
-
-@pytest.mark.parametrize("covered", ["(request-target)", "host", "date", "digest"])
-def test_misskey_cve_2026_28432_uncovered_parts(covered: str) -> None:
-    """Signed by the right key, but the sender chose to leave something out."""
-    names = "(request-target) host date digest".replace(covered, "").split()
-    request = sign_cavage(signed(), " ".join(names))
-    assert refusal(request, public_half(RSA_KEY)) == "signature_incomplete"
-
-
-@pytest.mark.parametrize("scheme", list(Scheme))
-def test_misskey_cve_2026_28432_digest_present_but_not_signed(scheme: Scheme) -> None:
-    get = signed(scheme, method="GET", body=b"")
-    digests = (
-        ("digest", f"SHA-256={digest_body(BODY)}"),
-        ("content-digest", f"sha-256=:{digest_body(BODY)}:"),
-    )
-    as_post = Request("POST", URL, (*get.headers, *digests), BODY)
-    assert refusal(as_post, public_half(KEYS[scheme])) == "signature_incomplete"
-    with_body = Request("GET", URL, (*get.headers, *digests), BODY)
-    assert refusal(with_body, public_half(KEYS[scheme])) == "signature_incomplete"
-
-
-@pytest.mark.parametrize("name", ["keyId", "KEYID", "headers", "signature", "algorithm"])
-def test_misskey_cve_2026_28432_duplicate_parameters(name: str) -> None:
-    found = re.search(f'{name}="[^"]*"', signed().header("signature") or "", re.IGNORECASE)
-    assert found is not None
-    again = re.sub("^[A-Za-z]+", name, found.group())
-    for place in (lambda v: f"{v},{again}", lambda v: f"{again},{v}"):
-        request = changed(signed(), "signature", place)
-        assert refusal(request, public_half(RSA_KEY)) == "signature_ambiguous"
-
-
-def test_misskey_cve_2026_28432_duplicate_components_and_labels() -> None:
-    twice = sign_cavage(signed(), "(request-target) host date digest date")
-    assert refusal(twice, public_half(RSA_KEY)) == "signature_ambiguous"
-    request = signed(Scheme.RFC9421)
-    names = changed(
-        request, "signature-input", lambda v: v.replace('"@method"', '"@method" "@method"')
-    )
-    assert refusal(names, public_half(RSA_KEY)) == "signature_ambiguous"
-    keyids = changed(request, "signature-input", lambda v: v + ';keyid="https://x.example/#k"')
-    assert refusal(keyids, public_half(RSA_KEY)) == "signature_malformed"
-    second = tuple(
-        (name, value.replace("sig1", "sig2"))
-        for name, value in request.headers
-        if name.startswith("signature")
-    )
-    two = dataclasses.replace(request, headers=(*request.headers, *second))
-    assert refusal(two, public_half(RSA_KEY)) == "signature_ambiguous"
-    same = dataclasses.replace(
-        request, headers=(*request.headers, *(h for h in request.headers if "signature" in h[0]))
-    )
-    assert refusal(same, public_half(RSA_KEY)) == "signature_malformed"
-    lines = (*signed().headers, ("signature", signed().header("signature") or ""))
-    repeated = dataclasses.replace(signed(), headers=lines)
-    assert refusal(repeated, public_half(RSA_KEY)) == "signature_ambiguous"
-
-
-@pytest.mark.parametrize("name", ["host", "date", "digest"])
-def test_a_signed_header_sent_twice_is_refused(name: str) -> None:
-    request = signed()
-    again = dataclasses.replace(
-        request, headers=(*request.headers, (name, request.header(name) or ""))
-    )
-    assert refusal(again, public_half(RSA_KEY)) == "signed_header_missing"
-
-
-def test_misskey_cve_2026_28432_reordered_parameters() -> None:
-    """The order of parameters means nothing in cavage; the order of covered names is signed."""
-    request = changed(signed(), "signature", lambda v: ",".join(reversed(v.split(","))))
-    check(request, public_half(RSA_KEY))
-    names = changed(signed(), "signature", lambda v: v.replace("host date", "date host"))
-    assert refusal(names, public_half(RSA_KEY)) == "signature_wrong"
-    message = signed(Scheme.RFC9421)
-    swapped = changed(
-        message,
-        "signature-input",
-        lambda v: v.replace('"@method" "@target-uri"', '"@target-uri" "@method"'),
-    )
-    assert refusal(swapped, public_half(RSA_KEY)) == "signature_wrong"
-    parameters = changed(
-        message, "signature-input", lambda v: re.sub("(;created=[0-9]+)(;.*)", r"\2\1", v)
-    )
-    assert refusal(parameters, public_half(RSA_KEY)) == "signature_wrong"
-
-
-@pytest.mark.parametrize("algorithm", ["hmac-sha256", "hmac-sha512", "HMAC-SHA256"])
-def test_misskey_cve_2026_28432_hmac_with_the_public_key_as_secret(algorithm: str) -> None:
-    pem = RSA_PRIVATE.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    request = sign_cavage(signed(), "(request-target) host date digest", algorithm=algorithm)
-    base = next(
-        signature_bases(
-            read(changed(request, "signature", lambda v: v.replace(algorithm, "hs2019"))), request
-        )
-    )
-    value = base64.b64encode(hmac.digest(pem, base, "sha256")).decode()
-    for name in (algorithm, "hs2019", "rsa-sha256"):
-        forged = changed(
-            request,
-            "signature",
-            lambda v, name=name: re.sub(
-                'signature="[^"]*"', f'signature="{value}"', v.replace(algorithm, name)
-            ),
-        )
-        expected = "algorithm_refused" if name == algorithm else "signature_wrong"
-        assert refusal(forged, public_half(RSA_KEY)) == expected
-
-
-@pytest.mark.parametrize(
-    "algorithm",
-    ["hmac-sha256", "rsa-pss-sha512", "ecdsa-p256-sha256", "rsa-sha256", "none", "", "RSA-V1_5"],
-)
-def test_rfc9421_algorithms_that_are_refused(algorithm: str) -> None:
-    request = changed(
-        signed(Scheme.RFC9421),
-        "signature-input",
-        lambda v: re.sub('alg="[^"]*"', f'alg="{algorithm}"', v),
-    )
-    # Already by grammar, so that no key is looked for.
-    with pytest.raises(SignatureError) as caught:
-        read(request)
-    assert caught.value.reason == "algorithm_refused"
-
-
-@pytest.mark.parametrize("algorithm", ["rsa-sha1", "ecdsa-sha256", "dsa-sha1", "none", "x"])
-def test_cavage_algorithms_that_are_refused(algorithm: str) -> None:
-    request = sign_cavage(signed(), "(request-target) host date digest", algorithm=algorithm)
-    assert refusal(request, public_half(RSA_KEY)) == "algorithm_refused"
-
-
-def test_misskey_cve_2026_28432_both_families_present_and_disagreeing() -> None:
-    cavage, message = signed(), signed(Scheme.RFC9421)
-    lines = dict(cavage.headers)
-    only_input = Request(
-        "POST",
-        URL,
-        (*cavage.headers, ("signature-input", message.header("signature-input") or "")),
-        BODY,
-    )
-    assert refusal(only_input, public_half(RSA_KEY)) == "signature_malformed"
-    both = Request("POST", URL, (*message.headers, ("signature", lines["signature"])), BODY)
-    assert refusal(both, public_half(RSA_KEY)) == "signature_malformed"
-    under = Request(
-        "POST",
-        URL,
-        (*message.headers, ("authorization", "Signature " + lines["signature"])),
-        BODY,
-    )
-    assert refusal(under, public_half(RSA_KEY)) == "signature_ambiguous"
-    twice = Request(
-        "POST", URL, (*cavage.headers, ("authorization", "signature " + lines["signature"])), BODY
-    )
-    assert refusal(twice, public_half(RSA_KEY)) == "signature_ambiguous"
-
-
-def test_component_parameters_that_change_what_is_covered_are_refused() -> None:
-    for parameter in (";sf", ";bs", ';key="sha-256"', ";req", ";tr"):
-        request = changed(
-            signed(Scheme.RFC9421),
-            "signature-input",
-            lambda v, parameter=parameter: v.replace(
-                '"content-digest"', f'"content-digest"{parameter}'
-            ),
-        )
-        assert refusal(request, public_half(RSA_KEY)) == "signature_malformed"
-
-
-def test_a_header_value_cannot_forge_a_line() -> None:
-    request = signed()
-    lines = (*request.headers, ("x-note", "a\ndate: Fri, 20 Mar 2026 09:46:40 GMT"))
-    forged = sign_cavage(
-        dataclasses.replace(request, headers=lines), "(request-target) host date digest x-note"
-    )
-    assert refusal(forged, public_half(RSA_KEY)) == "signed_header_malformed"
-
-
-# Malformed and hostile headers
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        ",",
-        "keyId",
-        'keyId="a',
-        'keyId="a" headers="b"',
-        'keyId="a\\"b",signature="YQ=="',
-        'keyId="",headers="date",signature="YQ=="',
-        'keyId="a",headers="date",signature="%%%"',
-        'keyId="a",headers="date",signature=""',
-        'keyId="a",headers="da te\u0130",signature="YQ=="',
-        'keyId="a b",headers="date",signature="YQ=="',
-        'keyId="a",created=1e9,headers="(created)",signature="YQ=="',
-        'keyId="a",created=-1,headers="(created)",signature="YQ=="',
-        'keyId="a",created=0123,headers="(created)",signature="YQ=="',
-        'keyId="a",headers="(expires)",signature="YQ=="',
-        'keyId="a",headers="' + "a " * 40 + '",signature="YQ=="',
-        ",".join(f'{chr(97 + i)}x="1"' for i in range(20)),
-        'keyId="a",headers="date",signature="YQ==",',
-        "sig1=:YQ==:",
-    ],
-)
-def test_malformed_cavage_headers(text: str) -> None:
-    with pytest.raises(SignatureError):
-        parse(Request("POST", URL, (("signature", text), ("date", "x")), BODY))
-
-
-@pytest.mark.parametrize(
-    ("input_text", "signature_text"),
-    [
-        ("", ""),
-        ("a=()", ""),
-        ("a=()", "b=:YQ==:"),
-        ("a=()", "a=1"),
-        ("a=1", "a=:YQ==:"),
-        ("a=()", "a=(:YQ==:)"),
-        ('a=("@status");keyid="k"', "a=:YQ==:"),
-        ('a=("@query-param";name="x");keyid="k"', "a=:YQ==:"),
-        ('a=("Date");keyid="k"', "a=:YQ==:"),
-        ('a=(date);keyid="k"', "a=:YQ==:"),
-        ('a=("date");keyid=k', "a=:YQ==:"),
-        ('a=("date");keyid="k";created="1"', "a=:YQ==:"),
-        ('a=("date");keyid="k";created=-1', "a=:YQ==:"),
-        ('a=("date");keyid="k";created=1.5', "a=:YQ==:"),
-        ('a=("date");keyid="k";created=?1', "a=:YQ==:"),
-        ('a=("date");keyid="k";created=@1', "a=:YQ==:"),
-        ('a=("date");keyid="k"', "a=::"),
-        ('a=("date");keyid="k\u00e9"', "a=:YQ==:"),
-    ],
-)
-def test_malformed_rfc9421_headers(input_text: str, signature_text: str) -> None:
-    headers = (("signature-input", input_text), ("signature", signature_text))
-    with pytest.raises(SignatureError):
-        read(Request("POST", URL, headers, BODY))
-
-
-def test_more_parts_than_anybody_needs_are_refused() -> None:
-    request = signed()
-    lines = tuple((f"x-{number}", "y") for number in range(40))
-    padded = dataclasses.replace(request, headers=(*request.headers, *lines))
-    needed = "(request-target) host date digest"
-    for count, fits in ((28, True), (29, False)):
-        many = sign_cavage(padded, " ".join([needed, *(f"x-{n}" for n in range(count))]))
-        if fits:
-            check(many, public_half(RSA_KEY))
-        else:
-            assert refusal(many, public_half(RSA_KEY)) == "signature_malformed"
-    for count, fits in ((12, True), (13, False)):
-        extra = "".join(f'{chr(97 + n)}x="1",' for n in range(count))
-        many = changed(request, "signature", lambda v, extra=extra: extra + v)
-        if fits:
-            check(many, public_half(RSA_KEY))
-        else:
-            assert refusal(many, public_half(RSA_KEY)) == "signature_malformed"
-
-
-def test_long_headers_are_refused_before_they_are_read() -> None:
-    for text in ('keyId="' + "a" * 9000, " " * 9000, "a=" * 5000, 'x="' * 4000, '"' * 9000):
-        for headers in (
-            (("signature", text),),
-            (("authorization", "Signature " + text),),
-            (("signature-input", text), ("signature", "a=:YQ==:")),
-            tuple(("signature", part) for part in (text[:4500], text[4500:])),
-        ):
-            with pytest.raises(SignatureError) as caught:
-                read(Request("POST", URL, headers, BODY))
-            assert caught.value.reason == "signature_too_long"
-
-
-@pytest.mark.parametrize(
-    "text", [" " * 8000, 'a="' * 2600, "a" * 8000, 'a="1",' * 1300, '"' * 8000, "a=" + "\t" * 8000]
-)
-def test_hostile_headers_cost_little(text: str) -> None:
-    started = process_time()
-    for _ in range(50):
-        with pytest.raises(SignatureError):
-            read(Request("POST", URL, (("signature", text),), BODY))
-    assert process_time() - started < 1
-
-
-def test_an_unsigned_request_is_told_so() -> None:
-    with pytest.raises(SignatureError) as caught:
-        parse(Request("GET", URL, (("date", "x"), ("authorization", "Bearer x"))))
-    assert caught.value.reason == "signature_missing"
-
-
 # Keys
 
 
@@ -826,240 +416,37 @@ def test_keys_that_are_refused() -> None:
         VerifyingKey(f"{ALICE}#main-key", ALICE, weak)
 
 
-# Published vectors
+def _stated_keys(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        pem = value.get("publicKeyPem")
+        if isinstance(pem, str) and pem.startswith("-----BEGIN"):
+            yield pem
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _stated_keys(part)
 
 
-def _message(text: str) -> Request:
-    """An HTTP message as the vectors print it."""
-    head, _, body = text.partition("\n\n")
-    first, *lines = head.splitlines()
-    method, path, _ = first.split(" ")
-    headers = tuple(
-        (name.strip().lower(), value.strip())
-        for name, _, value in (line.partition(":") for line in lines)
-    )
-    host = dict(headers).get("host", "example.com")
-    return Request(method, f"https://{host}{path}", headers, body.encode())
-
-
-def _with(request: Request, text: str) -> Request:
-    lines = tuple(
-        (name.lower(), value)
-        for name, _, value in (line.partition(": ") for line in text.splitlines())
-    )
-    return dataclasses.replace(request, headers=(*request.headers, *lines))
-
-
-def _appendix_b(corpora: Path) -> dict[str, list[str]]:
-    blocks = json.loads((corpora / "rfc9421-appendix-b" / "appendix-b.blocks.json").read_text())
-    return {block["section"].partition(" {#")[0]: block["text_blocks"] for block in blocks}
-
-
-def _appendix_b_key(corpora: Path) -> VerifyingKey:
-    pem = _appendix_b(corpora)["Example Ed25519 Test Key"][0].partition("\n\n")[0]
-    return VerifyingKey("test-key-ed25519", "https://example.org/", read_public_key(pem))
-
-
-def test_rfc9421_b_2_6_ed25519(corpora: Path) -> None:
-    blocks = _appendix_b(corpora)
-    request = _with(_message(blocks["Test Cases"][0]), blocks["Signing a Request using ed25519"][1])
-    base = blocks["Signing a Request using ed25519"][0]
-    signature = read(request)
-    assert signature.family is Family.RFC9421
-    assert list(signature_bases(signature, request)) == [base.encode()]
-    verify(signature, request, _appendix_b_key(corpora))
-    check_digest(request)
-    # It covers no digest of the body: a valid signature is not yet one that this server takes.
-    with pytest.raises(SignatureError) as caught:
-        parse(request)
-    assert caught.value.reason == "signature_incomplete"
-    # Ed25519 is deterministic, so that signing can be held to the same bytes.
-    secret = blocks["Example Ed25519 Test Key"][0].partition("\n\n")[2]
-    private = serialization.load_pem_private_key(secret.encode(), None)
-    assert isinstance(private, ed25519.Ed25519PrivateKey)
-    assert private.sign(base.encode()) == signature.value
-
-
-def test_rfc9421_b_4_transformations(corpora: Path) -> None:
-    blocks = _appendix_b(corpora)["HTTP Message Transformations"]
-    messages = [block for block in blocks if re.match("(GET|POST) ", block)]
-    key = _appendix_b_key(corpora)
-    verdicts = []
-    for block in messages:
-        request = _message(block)
-        signature = parse(request) if request.method == "GET" else read(request)
-        try:
-            verify(signature, request, key)
-        except SignatureError as error:
-            verdicts.append(error.reason)
-        else:
-            verdicts.append("valid")
-    # The first four are the same message to RFC 9421; then another method and another order.
-    assert verdicts == ["valid"] * 4 + ["signature_wrong"] * 2
-
-
-@pytest.mark.parametrize(
-    ("section", "reason"),
-    [
-        ("Minimal Signature Using rsa-pss-sha512", "signature_incomplete"),
-        ("Full Coverage using rsa-pss-sha512", "signature_wrong"),
-        ("Selective Covered Components using rsa-pss-sha512", "signature_malformed"),
-        ("Signing a Request using hmac-sha256", "signature_incomplete"),
-    ],
-)
-def test_rfc9421_appendix_b_with_algorithms_that_are_refused(
-    corpora: Path, section: str, reason: str
-) -> None:
-    blocks = _appendix_b(corpora)
-    request = _with(_message(blocks["Test Cases"][0]), blocks[section][1])
-    pem = blocks["Example RSA PSS Key"][0].partition("\n\n")[0]
-    with pytest.raises(SignatureError) as caught:
-        signature = parse(request)
-        public = read_public_key(pem)
-        verify(signature, request, VerifyingKey(signature.key_id, "https://e.example/", public))
-    assert caught.value.reason == reason
-    if "Full" in section:
-        base = next(signature_bases(signature, request))
-        assert base == blocks[section][0].encode()
-        assert isinstance(public, rsa.RSAPublicKey)
-        public.verify(signature.value, base, padding.PSS(padding.MGF1(SHA512()), 64), SHA512())
-
-
-def test_rfc9421_b_3_ecdsa_behind_a_proxy_is_refused(corpora: Path) -> None:
-    blocks = _appendix_b(corpora)
-    request = _message(blocks["TLS-Terminating Proxies"][4])
-    assert (
-        next(signature_bases(read(request), request))
-        == blocks["TLS-Terminating Proxies"][2].encode()
-    )
-    pem = blocks["Example ECC P-256 Test Key"][0].partition("\n\n")[0]
-    with pytest.raises(SignatureError) as caught:
-        read_public_key(pem)
-    assert caught.value.reason == "key_unusable"
-
-
-def _appendix_c(corpora: Path) -> tuple[str, rsa.RSAPublicKey]:
-    text = (corpora / "cavage-appendix-c" / "appendix-c.txt").read_text()
-    found = re.search("-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", text, re.DOTALL)
-    assert found is not None
-    pem = re.sub("(?m)^ +", "", found.group())
-    public = serialization.load_pem_public_key(pem.encode())
-    assert isinstance(public, rsa.RSAPublicKey)
-    return text, public
-
-
-_APPENDIX_C_REQUEST = Request(
-    "POST",
-    "https://example.com/foo?param=value&pet=dog",
-    (
-        ("host", "example.com"),
-        ("date", "Sun, 05 Jan 2014 21:31:40 GMT"),
-        ("content-type", "application/json"),
-        ("digest", "SHA-256=X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE="),
-        ("content-length", "18"),
-    ),
-    b'{"hello": "world"}',
-)
-
-
-def _appendix_c_header(text: str, section: str) -> str:
-    """The value of ``Authorization`` as printed, its lines joined again."""
-    part = text[text.index(section) :]
-    found = re.search('Authorization: Signature (.*?signature="[^"]*")', part, re.DOTALL)
-    assert found is not None
-    return re.sub(r"\n\s+", "", re.sub(r"(\(expires\))\n\s+", r"\1 ", found.group(1)))
-
-
-@pytest.mark.parametrize(("section", "reason"), [("C.1.", "incomplete"), ("C.2.", "incomplete")])
-def test_cavage_appendix_c(corpora: Path, section: str, reason: str) -> None:
-    text, public = _appendix_c(corpora)
-    header = _appendix_c_header(text, section)
-    if "headers=" not in header:
-        header += ',headers="date"'
-    request = dataclasses.replace(
-        _APPENDIX_C_REQUEST, headers=(*_APPENDIX_C_REQUEST.headers, ("signature", header))
-    )
-    signature = read(request)
-    base = next(signature_bases(signature, request))
-    public.verify(signature.value, base, padding.PKCS1v15(), SHA256())
-    # Valid, and yet refused: C.1 and C.2 cover no digest, and the key has 1024 bits.
-    with pytest.raises(SignatureError) as caught:
-        parse(request)
-    assert caught.value.reason == f"signature_{reason}"
-    with pytest.raises(SignatureError):
-        VerifyingKey("Test", "https://example.com/", public)
-
-
-def test_cavage_appendix_c_3_all_headers(corpora: Path) -> None:
-    """As printed it breaks the draft's own rule that ``(created)`` does not go with RSA names;
-    the value printed is that of the string to sign that is printed, without the two."""
-    text, public = _appendix_c(corpora)
-    header = _appendix_c_header(text, "C.3.")
-    request = dataclasses.replace(
-        _APPENDIX_C_REQUEST, headers=(*_APPENDIX_C_REQUEST.headers, ("signature", header))
-    )
-    with pytest.raises(SignatureError) as caught:
-        parse(request)
-    assert caught.value.reason == "signature_malformed"
-    plain = changed(request, "signature", lambda v: v.replace("(created) (expires) ", ""))
-    signature = parse(plain)
-    base = next(signature_bases(signature, plain))
-    public.verify(signature.value, base, padding.PKCS1v15(), SHA256())
-    check_digest(plain)
-    with pytest.raises(InvalidSignature):
-        public.verify(signature.value, base + b" ", padding.PKCS1v15(), SHA256())
-
-
-@pytest.mark.parametrize("name", ["rsa", "ed25519", "ecdsa", "p256"])
-def test_cavage_ccg_messages_signed(corpora: Path, name: str) -> None:
-    """The suite prints values that do not fit its own keys, so its string to sign is what is held
-    to, and that a signature by its key over that string is read back."""
-    folder = corpora / "cavage-ccg-messages"
-    request = _message((folder / f"{name}-signed.httpMessage").read_text())
-    signature = read(request)
-    base = next(signature_bases(signature, request))
-    assert base == (
-        b"host: example.com\ndigest: SHA-256=X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE="
-    )
-    with pytest.raises(SignatureError) as caught:
-        parse(request)
-    assert caught.value.reason == "signature_incomplete"
-    public = read_public_key((folder / "keys" / "ed25519.pub").read_text())
-    key = VerifyingKey(signature.key_id, "https://e.example/", public)
-    with pytest.raises(SignatureError) as caught:
-        verify(signature, request, key)
-    assert caught.value.reason == "signature_wrong"
-    private = serialization.load_pem_private_key(
-        (folder / "keys" / "ed25519.private").read_bytes(), None
-    )
-    assert isinstance(private, ed25519.Ed25519PrivateKey)
-    verify(dataclasses.replace(signature, value=private.sign(base)), request, key)
-
-
-def test_cavage_ccg_messages_malformed(corpora: Path) -> None:
-    """None of them covers what this server demands; what each is refused for differs."""
-    expected = {
-        "basic-request": "signature_missing",
-        "default-test": "signature_missing",
-        "ignore-case": "signature_missing",
-        "zero-length": "signature_missing",
-        "created": "signature_incomplete",
-        "created-ecdsa": "algorithm_refused",
-        "created-hmac": "algorithm_refused",
-        "created-rsa": "algorithm_refused",
-        "duplicate-headers-request": "algorithm_refused",
-        "duplicate-parameters": "signature_ambiguous",
-        "expires": "signature_malformed",
-        "nokeyid-request": "key_id_malformed",
-        "nosignature-request": "algorithm_refused",
-    }
-    found = {}
-    for name in expected:
-        file = corpora / "cavage-ccg-messages" / f"{name}.httpMessage"
-        with pytest.raises(SignatureError) as caught:
-            parse(_message(file.read_text()))
-        found[name] = caught.value.reason
-    assert found == expected
+def test_keys_that_real_servers_publish(corpora: Path) -> None:
+    """Read, but for a damaged one, an elided one and the 1024 bits of an old Bridgy."""
+    unread: set[str] = set()
+    read_keys: list[int] = []
+    texts = [file.read_text(errors="replace") for file in sorted(corpora.rglob("*.json"))]
+    head_and_body = [file.read_text() for file in (corpora / "mastodon-request-fixtures").iterdir()]
+    texts += [text.partition("\n\n")[2] for text in head_and_body]
+    for text in texts:
+        if '"publicKeyPem"' not in text:
+            continue
+        for pem in _stated_keys(json.loads(text)):
+            try:
+                public = read_public_key(pem)
+            except SignatureError as error:
+                assert error.reason == "key_unusable"
+                unread.add(pem)
+            else:
+                read_keys.append(public.key_size if isinstance(public, rsa.RSAPublicKey) else 0)
+    assert len(read_keys) > 50
+    assert {2048, 4096} <= set(read_keys)
+    assert len(unread) <= 3
 
 
 # A foreign signer
@@ -1067,7 +454,9 @@ def test_cavage_ccg_messages_malformed(corpora: Path) -> None:
 
 def test_a_foreign_signer_and_verifier() -> None:
     httpsig = pytest.importorskip(
-        "httpsig", reason="httpsig is not installed or does not import on this Python"
+        "httpsig",
+        reason="httpsig is not installed or does not import on this Python",
+        exc_type=ImportError,
     )
     pem = RSA_PRIVATE.private_bytes(
         serialization.Encoding.PEM,
