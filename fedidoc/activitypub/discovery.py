@@ -13,7 +13,7 @@ from fedidoc.activitypub.addressing import host_of, origin_of, split_url
 from fedidoc.activitypub.contexts import AS
 from fedidoc.activitypub.errors import DocumentError, FetchError
 from fedidoc.activitypub.fetch import Fetcher
-from fedidoc.activitypub.guard import Guard
+from fedidoc.activitypub.guard import Guard, is_loopback
 from fedidoc.activitypub.messages import is_activity_type
 
 WEBFINGER_PATH: Final = "/.well-known/webfinger"
@@ -213,12 +213,13 @@ async def _ask(handle: Handle, fetcher: Fetcher, guard: Guard) -> dict[str, Any]
 
 
 async def _get_from(host: str, path: str, fetcher: Fetcher, guard: Guard) -> dict[str, Any]:
-    """GET from a host known without its scheme: https, where allowed plain HTTP on this machine."""
+    """GET from a host known without its scheme: https, or plain HTTP where that is allowed."""
     if guard.allow_plain_http:
         try:
             return await fetcher.get_json(f"http://{host}{path}")
         except FetchError as error:
-            if error.status is not None:
+            # A name may still lead elsewhere over https; this machine has been asked.
+            if error.status is not None or is_loopback(split_url(f"http://{host}").host):
                 raise
     return await fetcher.get_json(f"https://{host}{path}")
 

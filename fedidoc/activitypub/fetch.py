@@ -332,7 +332,7 @@ def _retry_after(value: str | None) -> int | None:
     """Seconds to wait (RFC 9110 section 10.2.3), from a number or a date."""
     if value is None:
         return None
-    if value.isascii() and value.isdigit() and len(value) < 9:
+    if value.isascii() and value.isdigit() and len(value) < 19:
         return int(value)
     try:
         return max(0, int(parsedate_to_datetime(value).timestamp() - time.time()))

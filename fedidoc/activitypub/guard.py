@@ -191,6 +191,12 @@ def is_localhost(host: str) -> bool:
     return host == "localhost" or host.endswith(".localhost")
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host, as it stands in a URL, is this machine without asking a name server."""
+    literal = _literal(host)
+    return is_localhost(host) if literal is None else _within(literal, _LOOPBACK)
+
+
 async def _look_up(host: str, port: int) -> list[str]:
     loop = asyncio.get_running_loop()
     answers = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
