@@ -1,0 +1,205 @@
+"""Applications for verification, and the evidence that was recorded for them.
+
+The claim itself (legal name, licence, NPI) is sealed; what stands open is what a queue is sorted
+and searched by. State changes compare and set, so that two reviewers cannot both decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TypedDict, Unpack
+
+from fedidoc.model import Account, Role, Specialty
+from fedidoc.storage.people import account_of, read_specialty, specialty_text
+from fedidoc.storage.statements import Reader, Row, Transaction, among
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """One row, with the account it is for. `decided_by` is an account id or an operator's word;
+    `decider` the username behind it where it is an account's."""
+
+    id: str
+    account: Account
+    profession: Role
+    specialty: Specialty | None
+    jurisdiction: str
+    claim_sealed: bytes
+    npi_mac: str | None
+    state: str
+    created: int
+    decided: int | None
+    decided_by: str | None
+    decider: str | None
+    reason: str | None
+
+
+_SELECT = (
+    "SELECT accounts.id, accounts.actor_id, accounts.username, accounts.role, accounts.specialty,"
+    " accounts.standing, accounts.admin, accounts.created,"
+    " a.id AS application_id, a.profession, a.specialty AS claimed_specialty, a.jurisdiction,"
+    " a.claim_sealed, a.npi_mac, a.state, a.created AS applied, a.decided, a.decided_by, a.reason,"
+    " deciders.username AS decider"
+    " FROM applications a JOIN accounts ON accounts.id = a.account_id"
+    " LEFT JOIN accounts deciders ON deciders.id = a.decided_by"
+)
+
+
+def _application_of(row: Row) -> Application:
+    return Application(
+        id=row["application_id"],
+        account=account_of(row),
+        profession=Role(row["profession"]),
+        specialty=read_specialty(row["claimed_specialty"]),
+        jurisdiction=row["jurisdiction"],
+        claim_sealed=bytes(row["claim_sealed"]),
+        npi_mac=row["npi_mac"],
+        state=row["state"],
+        created=row["applied"],
+        decided=row["decided"],
+        decided_by=row["decided_by"],
+        decider=row["decider"],
+        reason=row["reason"],
+    )
+
+
+class ClaimColumns(TypedDict):
+    """What is claimed, as it is stored."""
+
+    profession: Role
+    specialty: Specialty | None
+    jurisdiction: str
+    claim_sealed: bytes
+    npi_mac: str | None
+
+
+async def insert(
+    tx: Transaction,
+    *,
+    id: str,
+    account_id: str,
+    state: str,
+    now: int,
+    **claim: Unpack[ClaimColumns],
+) -> None:
+    await tx.insert_many(
+        "applications",
+        ("id", "account_id", "state", "created", "profession", "specialty", "jurisdiction",
+         "claim_sealed", "npi_mac"),
+        [(id, account_id, state, now, *_claim_values(claim))],
+    )  # fmt: skip
+
+
+async def rewrite(tx: Transaction, id: str, **claim: Unpack[ClaimColumns]) -> None:
+    """Replace what is claimed; the state moves by itself (`move`)."""
+    await tx.execute(
+        "UPDATE applications SET profession = ?, specialty = ?, jurisdiction = ?,"
+        " claim_sealed = ?, npi_mac = ? WHERE id = ?",
+        (*_claim_values(claim), id),
+    )
+
+
+def _claim_values(claim: ClaimColumns) -> tuple[object, ...]:
+    return (
+        claim["profession"].value,
+        specialty_text(claim["specialty"]),
+        claim["jurisdiction"],
+        claim["claim_sealed"],
+        claim["npi_mac"],
+    )
+
+
+async def get(reader: Reader, id: str) -> Application | None:
+    row = await reader.fetch_one(f"{_SELECT} WHERE a.id = ?", (id,))
+    return _application_of(row) if row else None
+
+
+async def current(reader: Reader, account_id: str) -> Application | None:
+    """The latest one of an account."""
+    row = await reader.fetch_one(
+        f"{_SELECT} WHERE a.account_id = ? ORDER BY a.created DESC, a.id DESC LIMIT 1",
+        (account_id,),
+    )
+    return _application_of(row) if row else None
+
+
+async def queue(
+    reader: Reader, states: Collection[str], *, after: tuple[int, str] | None, limit: int
+) -> list[Application]:
+    """Those in one of the states, the longest waiting first, behind (created, id)."""
+    where, params = among("a.state", states)
+    at, id = after or (-1, "")
+    rows = await reader.fetch_all(
+        f"{_SELECT} WHERE {where} AND (a.created > ? OR (a.created = ? AND a.id > ?))"
+        " ORDER BY a.created, a.id LIMIT ?",
+        (*params, at, at, id, limit),
+    )
+    return [_application_of(row) for row in rows]
+
+
+async def count(reader: Reader, states: Collection[str]) -> int:
+    where, params = among("state", states)
+    return int(await reader.fetch_value(f"SELECT COUNT(*) FROM applications WHERE {where}", params))
+
+
+async def with_npi(reader: Reader, npi_mac: str, *, besides: str) -> list[Application]:
+    """The applications of other accounts than `besides` with the same NPI, latest first."""
+    rows = await reader.fetch_all(
+        f"{_SELECT} WHERE a.npi_mac = ? AND a.account_id <> ?"
+        " ORDER BY a.created DESC, a.id LIMIT 20",
+        (npi_mac, besides),
+    )
+    return [_application_of(row) for row in rows]
+
+
+async def move(
+    tx: Transaction,
+    id: str,
+    before: Collection[str],
+    after: str,
+    *,
+    at: int | None,
+    by: str | None,
+    reason: str | None,
+) -> bool:
+    """From one of the states `before` to `after`; False if it stood elsewhere meanwhile."""
+    where, params = among("state", before)
+    changed = await tx.execute(
+        "UPDATE applications SET state = ?, decided = ?, decided_by = ?, reason = ?"
+        f" WHERE id = ? AND {where}",
+        (after, at, by, reason, id, *params),
+    )
+    return changed == 1
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceRow:
+    kind: str
+    assurance: str
+    detail_sealed: bytes
+    recorded: int
+    recorded_by: str
+
+
+async def put_evidence(tx: Transaction, id: str, application_id: str, row: EvidenceRow) -> None:
+    await tx.insert_many(
+        "evidence",
+        ("id", "application_id", "kind", "assurance", "detail_sealed", "recorded", "recorded_by"),
+        [(id, application_id, row.kind, row.assurance, row.detail_sealed, row.recorded,
+          row.recorded_by)],
+    )  # fmt: skip
+
+
+async def evidence_of(reader: Reader, application_id: str) -> list[EvidenceRow]:
+    """Oldest first."""
+    rows = await reader.fetch_all(
+        "SELECT kind, assurance, detail_sealed, recorded, recorded_by FROM evidence"
+        " WHERE application_id = ? ORDER BY recorded, id",
+        (application_id,),
+    )
+    return [
+        EvidenceRow(r["kind"], r["assurance"], bytes(r["detail_sealed"]), r["recorded"],
+                    r["recorded_by"])
+        for r in rows
+    ]  # fmt: skip

@@ -1,0 +1,114 @@
+"""Registers of licensed people: what a row says, and where to look one up.
+
+A register is public data that says a number exists and whose it is. It never says that the person
+who typed the number is that person: see `evidence`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from fedidoc.storage import registers as table
+from fedidoc.storage.statements import Reader
+
+
+@dataclass(frozen=True, slots=True)
+class Licence:
+    """A licence number as the register has it, with the state that gave it (two letters)."""
+
+    number: str
+    state: str
+    taxonomy: str
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterRow:
+    """One entry. Dates are ISO (`2009-04-17`) or empty. `organisation`: it is not a person's.
+
+    `taxonomies` are NUCC codes, the primary one first. `last_name` is an organisation's whole name.
+    """
+
+    npi: str
+    organisation: bool
+    last_name: str
+    first_name: str
+    middle_name: str
+    credential: str
+    city: str
+    state: str
+    taxonomies: tuple[str, ...]
+    licences: tuple[Licence, ...]
+    enumerated: str
+    updated: str
+    deactivated: str
+    reactivated: str
+
+    @property
+    def name(self) -> str:
+        return " ".join(p for p in (self.first_name, self.middle_name, self.last_name) if p)
+
+    @property
+    def active(self) -> bool:
+        """NPPES keeps both dates; the later one counts (readme of the dissemination file)."""
+        return not self.deactivated or self.reactivated >= self.deactivated
+
+
+class Register(Protocol):
+    """Where a reviewer's desk looks a number up."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        ...
+
+    async def find(self, npi: str) -> RegisterRow | None: ...
+
+    async def loaded(self) -> bool:
+        """Whether there is anything to look in; if not, a missing row means nothing."""
+        ...
+
+
+class Nppes:
+    """The National Plan and Provider Enumeration System, as it was imported."""
+
+    name = "NPPES"
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def find(self, npi: str) -> RegisterRow | None:
+        row = await table.find_nppes(self._reader, npi)
+        if row is None:
+            return None
+        return RegisterRow(
+            npi=row.npi,
+            organisation=row.entity_type == "2",
+            last_name=row.last_name,
+            first_name=row.first_name,
+            middle_name=row.middle_name,
+            credential=row.credential,
+            city=row.city,
+            state=row.state,
+            taxonomies=row.taxonomies,
+            licences=tuple(Licence(*parts) for parts in row.licences),
+            enumerated=row.enumerated,
+            updated=row.updated,
+            deactivated=row.deactivated,
+            reactivated=row.reactivated,
+        )
+
+    async def loaded(self) -> bool:
+        return await table.has_nppes(self._reader)
+
+
+class NullRegister:
+    """A register without rows: for development, and for countries whose register is not here."""
+
+    name = "no register"
+
+    async def find(self, npi: str) -> RegisterRow | None:
+        return None
+
+    async def loaded(self) -> bool:
+        return False
