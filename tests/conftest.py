@@ -104,3 +104,19 @@ async def any_database(any_database_url: str) -> AsyncIterator[Database]:
     db = await Database.open(any_database_url)
     yield db
     await db.close()
+
+
+@pytest.fixture
+async def sqlite_database(request: pytest.FixtureRequest) -> AsyncIterator[Database]:
+    """A fresh, migrated SQLite database, for what concerns SQLite alone."""
+    db = await Database.open(_fresh_url(request, "sqlite"))
+    yield db
+    await db.close()
+
+
+@pytest.fixture
+async def postgresql_database(request: pytest.FixtureRequest) -> AsyncIterator[Database]:
+    """A fresh, migrated PostgreSQL database, for what concerns PostgreSQL alone."""
+    db = await Database.open(_fresh_url(request, "postgresql"))
+    yield db
+    await db.close()

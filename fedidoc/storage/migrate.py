@@ -1,8 +1,10 @@
 """Numbered migrations, forward only: `migrations/NNNN_name.sql`, each applied once, in order.
 
-A file is common SQL: text ids, BIGINT for times and truth, BLOB for sealed bytes (BYTEA on
-PostgreSQL, put in here). Each statement ends with `;` at the end of a line. A line that starts with
-`-- only: sqlite` or `-- only: postgresql` restricts the statement that follows it.
+A file is common SQL: text ids, BIGINT for times and truth, BLOB for sealed bytes. What differs is
+put in here: on PostgreSQL BYTEA for BLOB, and text ordered by its bytes as SQLite does; on SQLite
+STRICT tables with INTEGER for BIGINT, so that it is as particular about types. Each statement ends
+with `;` at the end of a line. A line that reads `-- only: sqlite` or `-- only: postgresql`
+restricts the statement that follows it.
 """
 
 from __future__ import annotations
@@ -60,6 +62,11 @@ def statements(text: str, dialect: Dialect) -> list[str]:
             continue
         if dialect == "postgresql":
             bare = re.sub(r"\bBLOB\b", "BYTEA", bare)
+            bare = re.sub(r"\bTEXT\b", 'TEXT COLLATE "C"', bare)
+        else:
+            bare = re.sub(r"\bBIGINT\b", "INTEGER", bare)
+            if bare.startswith("CREATE TABLE"):
+                bare += " STRICT"
         found.append(bare)
     return found
 

@@ -224,11 +224,8 @@ def _translated() -> Iterator[None]:
         TimeoutError,
     ) as error:
         raise Busy from error
+    except (asyncpg.PostgresError, asyncpg.DataError) as error:
+        raise StorageError from error
     except asyncpg.InterfaceError as error:
-        # Also said of a pool or connection that is closed or closing.
-        text = str(error)
-        if "clos" in text:
-            raise Busy("The database is closed.") from error
-        raise StorageError from error
-    except asyncpg.PostgresError as error:
-        raise StorageError from error
+        # The pool or the connection is closed or closing.
+        raise Busy from error

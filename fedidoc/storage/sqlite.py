@@ -225,7 +225,7 @@ def _insert(table: str, columns: tuple[str, ...], count: int) -> str:
 
 @contextlib.contextmanager
 def _translated() -> Iterator[None]:
-    """Driver errors as storage errors; a ValueError is aiosqlite's word for a closed connection."""
+    """Driver errors as storage errors; ValueError is how aiosqlite says that it is closed."""
     try:
         yield
     except sqlite3.IntegrityError as error:
@@ -237,7 +237,8 @@ def _translated() -> Iterator[None]:
         if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             raise Busy from error
         raise StorageError from error
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeError, OverflowError) as error:
+        # Also lone surrogates and integers beyond 64 bits, which no column can hold.
         raise StorageError from error
     except ValueError as error:
         raise Busy("The database is closed.") from error

@@ -1,5 +1,6 @@
--- The foundation. Text ids, UTC milliseconds and 0/1 as BIGINT, JSON as TEXT, sealed values as BLOB
--- (BYTEA on PostgreSQL, put in by migrate.py). Every statement ends with ";" at the end of a line.
+-- The foundation. Text ids, UTC milliseconds and 0/1 as BIGINT, JSON as TEXT, sealed values as BLOB.
+-- Every statement ends with ";" at the end of a line. migrate.py puts in what the databases call
+-- differently.
 
 -- People: who may log in, and what they showed. Sealed columns open only with [secrets] key.
 CREATE TABLE accounts (
@@ -281,7 +282,8 @@ CREATE TABLE notifications (
 );
 CREATE INDEX notifications_for ON notifications (account_actor_id, id);
 
--- What must not be lost: one row shape for every queue. state is waiting, done or dead.
+-- What must not be lost: one row shape for every queue. state is waiting, done or dead. A row that is
+-- being worked on still waits, but is not due (next_at) before its lease is over.
 CREATE TABLE inbox (
   id TEXT PRIMARY KEY,
   signer TEXT NOT NULL,
@@ -300,6 +302,7 @@ CREATE TABLE inbox (
   UNIQUE (signer, activity_id)
 );
 CREATE INDEX inbox_due ON inbox (state, next_at, id);
+CREATE INDEX inbox_bodies ON inbox (next_at) WHERE state = 'done' AND body <> '';
 CREATE TABLE events (
   id TEXT PRIMARY KEY,
   kind TEXT NOT NULL,
@@ -345,6 +348,7 @@ CREATE TABLE deliveries (
   UNIQUE (activity_id, inbox)
 );
 CREATE INDEX deliveries_due ON deliveries (state, host, id);
+CREATE INDEX deliveries_leased ON deliveries (host) WHERE lease_by IS NOT NULL;
 CREATE TABLE tasks (
   id TEXT PRIMARY KEY,
   kind TEXT NOT NULL,
