@@ -1,0 +1,71 @@
+"""Who may read, answer and change a post. Pure; every page, answer to a peer and count asks here.
+
+The caller looks up what these functions are told: whether the reader follows the author, and the
+root of the thread. Whether a reader is a verified clinician is their standing and role, so that a
+member who was suspended a moment ago reads nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from fedidoc.model import Account, Audience, Post, PostKind, Role, Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """A local reader, as far as audiences care."""
+
+    actor_id: str
+    verified: bool
+    """A verified member of a clinical role; everybody else reads nothing clinical."""
+
+    @classmethod
+    def of(cls, account: Account) -> Viewer:
+        verified = account.standing is Standing.VERIFIED and account.role is not Role.STAFF
+        return cls(account.actor_id, verified)
+
+
+def may_read(viewer: Viewer, post: Post, *, follows: Collection[str], root: Post | None) -> bool:
+    """Whether a local viewer may read a post.
+
+    `follows`: ids of actors whom the viewer follows, accepted (those of the two authors are
+    enough). `root`: the case that a reply belongs to, if it is known here; who may read the case
+    may read its replies, except those addressed to somebody else alone.
+    """
+    if not viewer.verified:
+        return False
+    if viewer.actor_id == post.author.id or viewer.actor_id in post.recipients:
+        return True
+    if post.audience is Audience.DIRECT:
+        return False
+    if root is not None and root.id != post.id:
+        return may_read(viewer, root, follows=follows, root=None)
+    if post.audience is Audience.FOLLOWERS:
+        return post.author.id in follows
+    return True
+
+
+def may_answer(viewer: Viewer, post: Post, *, follows: Collection[str], root: Post | None) -> bool:
+    """Whoever may read a post that stands may answer it; a closed case is still discussed."""
+    return post.deleted is None and may_read(viewer, post, follows=follows, root=root)
+
+
+def may_change(viewer: Viewer, post: Post) -> bool:
+    """Edit, delete, close, reopen: its author only, and only here where it was written."""
+    return (
+        viewer.verified
+        and post.local
+        and post.deleted is None
+        and viewer.actor_id == post.author.id
+    )
+
+
+def may_close(viewer: Viewer, post: Post) -> bool:
+    return may_change(viewer, post) and post.kind is PostKind.CASE
+
+
+def may_announce(post: Post) -> bool:
+    """Only what is public may be passed on; anything else would leave its audience."""
+    return post.deleted is None and post.audience is Audience.PUBLIC
