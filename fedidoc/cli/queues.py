@@ -11,7 +11,6 @@ from fedidoc.cli.console import Console, common, pass_console, run_async, table
 from fedidoc.storage import queues as storage
 from fedidoc.storage import statistics
 
-QUEUES = ("inbox", "delivery", "events", "tasks")
 # What `queue status --json` has promised: what came from other servers and what goes to them.
 SHOWN_TO_SCRIPTS = ("inbox", "delivery")
 STATES = ("waiting", "done", "dead")
@@ -31,11 +30,13 @@ async def status(console: Console) -> None:
     """How many rows wait, are done, or were given up, in each queue."""
     async with app.build_rooms(console.config()) as rooms:
         counts = await storage.counts(rooms.db)
-    rows = {name: [int(counts[name].get(state, 0)) for state in STATES] for name in QUEUES}
+    rows = {name: [int(counts[name].get(state, 0)) for state in STATES] for name in storage.QUEUES}
     record: dict[str, Any] = {
         name: dict(zip(STATES, rows[name], strict=True)) for name in SHOWN_TO_SCRIPTS
     }
-    console.record(record, table(("queue", *STATES), [[name, *rows[name]] for name in QUEUES]))
+    console.record(
+        record, table(("queue", *STATES), [[name, *rows[name]] for name in storage.QUEUES])
+    )
 
 
 @queue.command()
@@ -46,7 +47,7 @@ async def status(console: Console) -> None:
 async def retry(console: Console, host: str | None) -> None:
     """Try again now what was given up or is waiting for its next try."""
     async with app.build_rooms(console.config()) as rooms:
-        names = ("delivery",) if host is not None else QUEUES
+        names: tuple[storage.Queue, ...] = ("delivery",) if host is not None else storage.QUEUES
         revived: dict[str, int] = {}
         for name in names:
             async with rooms.db.transaction() as tx:
