@@ -64,27 +64,58 @@ async def get_many(reader: Reader, activity_ids: Iterable[str]) -> dict[str, Act
     return {row["id"]: _activity_of(row) for row in rows}
 
 
-async def last_of_type(reader: Reader, type_: str, object_uri: str) -> Activity | None:
-    """The newest activity of a type about an object: the Like that an Undo takes back."""
-    row = await reader.fetch_one(
-        f"{_SELECT} WHERE object_uri = ? AND type = ? ORDER BY id DESC LIMIT 1", (object_uri, type_)
-    )
+async def by_uri(reader: Reader, uri: str) -> Activity | None:
+    row = await reader.fetch_one(f"{_SELECT} WHERE uri = ?", (uri,))
     return _activity_of(row) if row else None
 
 
-async def published_by(reader: Reader, actor_id: str, *, before: str, limit: int) -> list[Activity]:
-    """An actor's Create and Announce activities whose post still stands, newest first.
+_PUBLISHED = (
+    " FROM activities x JOIN posts p ON p.id = x.post_id"
+    " WHERE x.actor_id = ? AND x.type = 'Create' AND p.deleted IS NULL AND"
+)
+
+
+async def published_by(
+    reader: Reader, actor_id: str, audiences: Iterable[Audience], *, before: str, limit: int
+) -> list[Activity]:
+    """An actor's Create activities for some audiences whose post still stands, newest first.
 
     `before` is an activity's id, "" for the newest.
     """
+    where, params = among("x.audience", [audience.value for audience in audiences])
     rows = await reader.fetch_all(
-        f"SELECT {', '.join('x.' + c for c in _COLUMNS)} FROM activities x"
-        " JOIN posts p ON p.id = x.post_id"
-        " WHERE x.actor_id = ? AND x.type IN ('Create', 'Announce') AND p.deleted IS NULL"
-        " AND (? = '' OR x.id < ?) ORDER BY x.id DESC LIMIT ?",
-        (actor_id, before, before, limit),
+        f"SELECT {', '.join('x.' + c for c in _COLUMNS)}{_PUBLISHED} {where}"
+        " AND x.id < ? ORDER BY x.id DESC LIMIT ?",
+        # No id is greater than "~".
+        (actor_id, *params, before or "~", limit),
     )
     return [_activity_of(row) for row in rows]
+
+
+async def count_published(reader: Reader, actor_id: str, audiences: Iterable[Audience]) -> int:
+    """How many there are on all pages of `published_by`."""
+    where, params = among("x.audience", [audience.value for audience in audiences])
+    return int(
+        await reader.fetch_value(f"SELECT COUNT(*){_PUBLISHED} {where}", (actor_id, *params))
+    )
+
+
+async def was_sent_to(reader: Reader, activity_id: str, host: str) -> bool:
+    """Whether an activity was sent, or waits to be sent, to a host."""
+    found = await reader.fetch_value(
+        "SELECT 1 FROM deliveries WHERE activity_id = ? AND host = ? LIMIT 1", (activity_id, host)
+    )
+    return found is not None
+
+
+async def post_was_sent_to(reader: Reader, post_id: str, host: str) -> bool:
+    """Whether anything about a post was sent, or waits to be sent, to a host."""
+    found = await reader.fetch_value(
+        "SELECT 1 FROM deliveries d JOIN activities x ON x.id = d.activity_id"
+        " WHERE x.post_id = ? AND d.host = ? LIMIT 1",
+        (post_id, host),
+    )
+    return found is not None
 
 
 async def inboxes_of_post(reader: Reader, post_id: str) -> list[tuple[str, str]]:

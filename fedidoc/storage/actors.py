@@ -37,6 +37,8 @@ class ActorUrls(Protocol):
     def ed25519_key(self, actor_uri: str) -> str: ...
 
 
+_AT_ONCE = 4_096
+
 # Actors ---------------------------------------------------------------------------------------
 
 _COLUMNS = (
@@ -112,9 +114,13 @@ async def by_uris(reader: Reader, uris: Iterable[str]) -> dict[str, Actor]:
 
 
 async def _where_in(reader: Reader, column: str, values: Iterable[str]) -> list[Actor]:
-    where, params = among(column, values)
-    rows = await reader.fetch_all(f"SELECT {_COLUMNS} FROM actors WHERE {where}", params)
-    return [actor_of(row) for row in rows]
+    wanted = list(dict.fromkeys(values))
+    found: list[Actor] = []
+    for start in range(0, len(wanted), _AT_ONCE):
+        where, params = among(column, wanted[start : start + _AT_ONCE])
+        rows = await reader.fetch_all(f"SELECT {_COLUMNS} FROM actors WHERE {where}", params)
+        found.extend(actor_of(row) for row in rows)
+    return found
 
 
 async def by_handle(reader: Reader, username: str, host: str) -> Actor | None:
@@ -142,6 +148,16 @@ async def local_people(reader: Reader, *, after: str = "", limit: int = 50) -> l
         (ActorKind.PERSON.value, after, limit),
     )
     return [actor_of(row) for row in rows]
+
+
+async def shared_inboxes(reader: Reader) -> list[tuple[str, str]]:
+    """(host, shared inbox) of every server that told one: in its peer entry or by an actor."""
+    rows = await reader.fetch_all(
+        "SELECT host, shared_inbox FROM peers WHERE shared_inbox IS NOT NULL"
+        " UNION SELECT host, shared_inbox FROM actors"
+        " WHERE local = 0 AND shared_inbox IS NOT NULL AND deleted IS NULL ORDER BY 1, 2"
+    )
+    return [(row[0], row[1]) for row in rows]
 
 
 async def counts(reader: Reader) -> dict[str, int]:

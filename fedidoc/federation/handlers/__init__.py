@@ -1,1 +1,14 @@
+"""What is done with each kind of activity, one module for each family."""
 
+from fedidoc.federation.handlers import actors, follows, posts, reactions
+from fedidoc.federation.handlers.table import Batch, Received, Table
+
+__all__ = ["Batch", "Received", "Table", "accept_table"]
+
+
+def accept_table() -> Table:
+    """Every activity that has an effect here; all others are ignored."""
+    table = Table()
+    for family in (follows, posts, reactions, actors):
+        family.register(table)
+    return table
