@@ -1,1 +1,58 @@
+"""Pages for people: the Quart application that `app` mounts above the protocol's door."""
 
+from __future__ import annotations
+
+from quart import Quart, Response, request
+
+from fedidoc.web import gate, render, theme
+from fedidoc.web.admin import peers, reviews
+from fedidoc.web.pages import (
+    drafts,
+    entrance,
+    failures,
+    home,
+    media,
+    membership,
+    people,
+    settings,
+    threads,
+    writing,
+)
+from fedidoc.web.services import Services
+
+
+def create_pages(services: Services) -> Quart:
+    """All pages, bound to the rooms of one instance."""
+    config = services.config
+    app = Quart(
+        "fedidoc.web", static_folder="static", static_url_path="/static", template_folder="templates"
+    )
+    app.extensions[gate.SERVICES] = services
+    app.request_class = gate.sized_request(config.media.max_bytes * gate.PICTURES)
+    app.config.update(
+        MAX_CONTENT_LENGTH=gate.SMALL_BODY,
+        MAX_FORM_MEMORY_SIZE=gate.SMALL_BODY,
+        MAX_FORM_PARTS=100,
+        SEND_FILE_MAX_AGE_DEFAULT=31_536_000,
+        TEMPLATES_AUTO_RELOAD=False,
+    )
+    render.prepare(app, config.instance.accent)
+    app.before_request(gate.admit)
+    app.after_request(gate.seal)
+    failures.register(app)
+    for room in (
+        drafts, entrance, home, media, membership, people, settings, threads, writing,
+        peers, reviews,
+    ):  # fmt: skip
+        app.register_blueprint(room.blueprint)
+    colours = theme.stylesheet(config.instance.accent)
+
+    @app.get("/theme.css")
+    async def theme_css() -> Response:
+        """The instance's accent; its address changes when the colour does."""
+        response = Response(colours, content_type="text/css; charset=utf-8")
+        fresh = request.args.get("v") == theme.version(colours)
+        response.headers["Cache-Control"] = f"public, max-age={31_536_000 if fresh else 60}"
+        return response
+
+    return app

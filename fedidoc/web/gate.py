@@ -1,0 +1,292 @@
+"""Who is asking, and whether they may: sessions, forged requests, headers, and errors as pages.
+
+Every request passes here before a page sees it. A request that changes something must come from
+this site (Origin and Sec-Fetch-Site), and carry the token of its session; before there is a
+session, that of a random cookie. Everything is refused unless it is known to be right.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+from quart import current_app, g, redirect, request
+from quart.wrappers import Request
+from werkzeug.datastructures import Headers
+from werkzeug.wrappers import Response as AnyResponse
+
+from fedidoc.errors import Forbidden, NotFound, NotSignedIn
+from fedidoc.model import Account, Role, Standing
+from fedidoc.web.services import Services
+
+SERVICES: Final = "fedidoc.services"
+# Enough for every form without pictures, and for what comes before a log-in.
+SMALL_BODY: Final = 256 * 1024
+PICTURES: Final = 4
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_OPEN: Final = frozenset({"entrance.log_in", "entrance.sign_up"})
+_PAINT: Final = frozenset({"static", "theme"})
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
+    " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS: Final = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": (
+        "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(),"
+        " magnetometer=(), microphone=(), payment=(), usb=()"
+    ),
+    "X-Robots-Tag": "noindex, nofollow, noarchive",
+}
+
+
+class StaleForm(Forbidden):
+    """The form's token is not the session's: opened before another log-in, or not ours."""
+
+    def __init__(self) -> None:
+        super().__init__("This form was opened too long ago; open it again and send it once more.")
+
+
+@dataclass(frozen=True, slots=True)
+class Cookies:
+    """Names and lifetimes; the `__Host-` prefix (RFC 6265bis 4.1.3.2) binds them to this host."""
+
+    secure: bool
+
+    @property
+    def session(self) -> str:
+        return "__Host-session" if self.secure else "session"
+
+    @property
+    def visit(self) -> str:
+        """A random token for the forms before there is a session."""
+        return "__Host-visit" if self.secure else "visit"
+
+
+def sized_request(pictures: int) -> type[Request]:
+    """A request class whose body may be `pictures` bytes longer where pictures are sent.
+
+    That is under /cases/, and only with a session's cookie; all other bodies stay small.
+    """
+
+    class SizedRequest(Request):
+        def __init__(self, method: str, scheme: str, path: str, *rest: Any, **named: Any) -> None:
+            headers: Headers = rest[1]
+            large = path.startswith("/cases/") and "session=" in headers.get("Cookie", "")
+            named["max_content_length"] = SMALL_BODY + (pictures if large else 0)
+            super().__init__(method, scheme, path, *rest, **named)
+            self.max_content_length = named["max_content_length"]
+
+    return SizedRequest
+
+
+def services() -> Services:
+    """The rooms, from whatever page is being made."""
+    found: Services = current_app.extensions[SERVICES]
+    return found
+
+
+def _cookies() -> Cookies:
+    return Cookies(services().config.base_url.startswith("https://"))
+
+
+# Who is asking ---------------------------------------------------------------------------------
+
+
+def visitor() -> Account | None:
+    """The account of this session, whatever its standing; None when nobody is signed in."""
+    account: Account | None = g.get("account")
+    return account
+
+
+def member() -> Account:
+    """The signed-in account; NotSignedIn otherwise."""
+    account = visitor()
+    if account is None:
+        raise NotSignedIn("Log in first.")
+    return account
+
+
+def clinician() -> Account:
+    """A verified member of a clinical role: the only one who reads or writes clinical things.
+
+    Forbidden says the same whatever was asked for, so that nothing is learnt from it.
+    """
+    account = member()
+    if account.role is Role.STAFF:
+        raise Forbidden("Cases are for clinicians; your account is for running this instance.")
+    if account.standing is not Standing.VERIFIED:
+        raise Forbidden("Cases open to you once your licence is verified.")
+    return account
+
+
+def steward() -> Account:
+    """Somebody who runs this instance; to all others these pages do not exist."""
+    account = visitor()
+    if account is None:
+        raise NotSignedIn("Log in first.")
+    if not account.admin:
+        raise NotFound
+    return account
+
+
+def csrf() -> str:
+    """The token for a form of this page."""
+    token: str | None = g.get("csrf")
+    if token is not None:
+        return token
+    visit: str | None = request.cookies.get(_cookies().visit)
+    if visit is None or not 20 <= len(visit) <= 64:
+        visit = secrets.token_urlsafe(24)
+        g.new_visit = visit
+    g.csrf = visit
+    return visit
+
+
+def session_token() -> str:
+    return request.cookies.get(_cookies().session, "")
+
+
+def address() -> str:
+    """The caller's IP address; what a proxy says of it counts only from a proxy that is trusted."""
+    client = request.scope.get("client")
+    found = str(client[0]) if client else "unknown"
+    trusted = [ip_network(n) for n in services().config.server.trusted_proxies]
+    # From right to left: each trusted proxy names the one that it was asked by.
+    for hop in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
+        if not _within(found, trusted) or not hop.strip():
+            break
+        found = hop.strip()
+    return found
+
+
+def _within(address: str, networks: list[IPv4Network | IPv6Network]) -> bool:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in networks)
+
+
+def begin_session(response: AnyResponse, token: str) -> None:
+    """Set the session's cookie; the visit's token is done."""
+    cookies = _cookies()
+    response.set_cookie(
+        cookies.session,
+        token,
+        max_age=services().config.membership.session_days * 86_400,
+        secure=cookies.secure,
+        httponly=True,
+        samesite="Lax",
+        path="/",
+    )
+    response.delete_cookie(cookies.visit, path="/", secure=cookies.secure, httponly=True)
+
+
+def end_session(response: AnyResponse) -> None:
+    cookies = _cookies()
+    response.delete_cookie(
+        cookies.session, path="/", secure=cookies.secure, httponly=True, samesite="Lax"
+    )
+
+
+def own_path(target: str | None, otherwise: str = "/") -> str:
+    """A path of this site to go on to; anything that could lead elsewhere is not followed."""
+    if (
+        not target
+        or len(target) > 500
+        or not target.startswith("/")
+        or target.startswith(("//", "/\\"))
+        or any(ord(c) < 33 or c == "\\" or ord(c) == 127 for c in target)
+    ):
+        return otherwise
+    parts = urlsplit(target)
+    if parts.scheme or parts.netloc:
+        return otherwise
+    return target
+
+
+def to_log_in(onward: str) -> AnyResponse:
+    """To the log-in, and from there to `onward`."""
+    return redirect(f"/log-in?next={quote(onward, safe='/')}" if onward != "/" else "/log-in", 303)
+
+
+def go(path: str, said: str = "") -> AnyResponse:
+    """After a change: on to a page (303), which may say a fixed sentence (`words.SAID`)."""
+    if said:
+        base, mark, fragment = path.partition("#")
+        path = f"{base}{'&' if '?' in base else '?'}said={said}{mark}{fragment}"
+    return redirect(path, 303)
+
+
+# Every request ---------------------------------------------------------------------------------
+
+
+async def admit() -> None:
+    """Before every page: find the session; refuse what did not come from our own forms."""
+    if request.endpoint in _PAINT:
+        return
+    if "\0" in request.path or b"%00" in request.query_string:
+        raise NotFound
+    token = session_token()
+    if token:
+        session = await services().accounts.session(token)
+        if session is not None:
+            g.account, g.csrf = session.account, session.csrf
+    if request.method in _SAFE:
+        return
+    if not _from_here():
+        raise Forbidden("This was sent from another site, so it was not done.")
+    given = (await request.form).get("csrf", "")
+    if visitor() is not None:
+        if not _same(given, g.csrf):
+            raise StaleForm
+        return
+    visit = request.cookies.get(_cookies().visit, "")
+    if not visit or not _same(given, visit):
+        if request.endpoint in _OPEN:
+            raise StaleForm
+        raise NotSignedIn("You were logged out meanwhile.")
+
+
+def _same(given: str, right: str) -> bool:
+    return hmac.compare_digest(given.encode(), right.encode())
+
+
+def _from_here() -> bool:
+    """Whether the browser says that one of our pages sent this (Fetch Metadata, RFC 6454)."""
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
+        return False
+    origin = request.headers.get("Origin")
+    if origin is None:
+        return True
+    if origin == services().config.base_url:
+        return True
+    return urlsplit(origin).netloc == request.headers.get("Host") != ""
+
+
+async def seal(response: AnyResponse) -> AnyResponse:
+    """After every page: the headers that keep it here, and the visit's cookie if it is new."""
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    cookies = _cookies()
+    if cookies.secure:
+        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    if request.endpoint not in _PAINT:
+        response.headers.setdefault("Cache-Control", "no-store")
+    visit = g.get("new_visit")
+    if visit and visitor() is None:
+        response.set_cookie(
+            cookies.visit, visit, secure=cookies.secure, httponly=True, samesite="Lax", path="/"
+        )
+    return response

@@ -1,0 +1,60 @@
+"""The first page: what it shows depends on who comes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from quart import Blueprint, redirect, request
+from werkzeug.wrappers import Response
+
+from fedidoc.model import Account, Role
+from fedidoc.web import forms, gate
+from fedidoc.web.render import page
+
+blueprint = Blueprint("home", __name__)
+
+_SHOWS = ("for_you", "following", "all")
+
+
+class DraftLine(NamedTuple):
+    title: str
+    href: str
+    saved: int
+
+
+@blueprint.get("/")
+async def home() -> Response:
+    account = gate.visitor()
+    if account is None:
+        return await page("welcome.html", open=gate.services().config.membership.open)
+    if account.admin and account.role is Role.STAFF:
+        return redirect("/admin/reviews", 303)
+    if not account.verified:
+        return redirect("/application", 303)
+    account = gate.clinician()
+    show = request.args.get("show", "for_you")
+    if show not in _SHOWS:
+        show = "for_you"
+    before = request.args.get("before")
+    return await page(
+        "cases/home.html",
+        show=show,
+        before=before,
+        posts=await gate.services().cases.timeline(account, before, show),
+        drafts=await _drafts(account),
+    )
+
+
+@blueprint.get("/help")
+async def explain() -> Response:
+    return await page("help.html")
+
+
+async def _drafts(account: Account) -> list[DraftLine]:
+    lines = []
+    for draft in await gate.services().drafts.list(account):
+        href = forms.place_path(draft.place)
+        if href is not None and draft.place.partition(":")[0] in {"case", "answer", "edit", "close"}:
+            title = draft.fields.get("title") or draft.fields.get("text", "")[:60] or "Untitled"
+            lines.append(DraftLine(title, href, draft.saved))
+    return lines

@@ -1,0 +1,162 @@
+"""Colleagues: profiles, badges, finding, following."""
+
+from __future__ import annotations
+
+from quart import Blueprint, redirect, request
+from werkzeug.wrappers import Response
+
+from fedidoc.errors import BadInput, FedidocError, NotFound
+from fedidoc.model import Account, Actor, FollowState, Page
+from fedidoc.web import forms, gate
+from fedidoc.web.pages.specialties import chosen_specialty
+from fedidoc.web.render import page
+
+blueprint = Blueprint("people", __name__)
+
+
+@blueprint.get("/@<handle>")
+async def profile(handle: str) -> Response:
+    account = gate.clinician()
+    rooms = gate.services()
+    actor = await _actor(handle)
+    followers, following = await rooms.follows.counts(actor.id)
+    mine = actor.id == account.actor_id
+    return await page(
+        "people/profile.html",
+        actor=actor,
+        mine=mine,
+        follow=await rooms.follows.state(account, actor.id),
+        followers=followers,
+        following=following,
+        requests=len(await rooms.follows.requests(account)) if mine else 0,
+        posts=await rooms.cases.by_author(account, actor.id, request.args.get("before")),
+    )
+
+
+@blueprint.get("/users/<username>")
+async def profile_by_uri(username: str) -> Response:
+    """A person who opens an actor's URL in a browser."""
+    return redirect(f"/@{username}", 303)
+
+
+@blueprint.get("/@<handle>/<any(followers, following):which>")
+async def follow_list(handle: str, which: str) -> Response:
+    gate.clinician()
+    rooms = gate.services()
+    actor = await _actor(handle)
+    name = actor.name or actor.username
+    if which == "followers":
+        people, heading = await rooms.follows.followers(actor.id), f"Who follows {name}"
+    else:
+        people, heading = await rooms.follows.following(actor.id), f"Whom {name} follows"
+    return await page("people/list.html", actor=actor, people=people, heading=heading)
+
+
+@blueprint.get("/badge/<actor_id>")
+async def badge(actor_id: str) -> Response:
+    account = gate.member()
+    if account.actor_id != actor_id:
+        gate.clinician()
+    return await page("people/badge.html", actor=await gate.services().profiles.get(actor_id))
+
+
+@blueprint.get("/find")
+async def find() -> Response:
+    account = gate.clinician()
+    rooms = gate.services()
+    form = forms.read(request.args)
+    typed = form.line("q")
+    specialty = await chosen_specialty(form)
+    found: Actor | None = None
+    status = 200
+    if _elsewhere(typed):
+        try:
+            found = await rooms.remote.find(typed)
+        except FedidocError as error:
+            status = 404 if isinstance(error, NotFound) else error.status
+            text = "Nobody has this handle." if isinstance(error, NotFound) else error.text
+            form.refuse("q", text)
+    members: Page[Actor] = Page((), None)
+    if found is None and not form.wrong:
+        members = await rooms.profiles.directory(
+            typed, specialty.code if specialty else "", request.args.get("after")
+        )
+    shown = [*members.items, *([found] if found else [])]
+    return await page(
+        "people/find.html",
+        status=status,
+        form=form,
+        found=found,
+        members=members,
+        searched=bool(typed or specialty),
+        follows=await _follow_states(account, shown),
+        specialties=await rooms.specialties.common(),
+    )
+
+
+@blueprint.post("/follow")
+async def follow() -> Response:
+    account = gate.clinician()
+    rooms = gate.services()
+    form = await forms.sent()
+    actor = await rooms.profiles.get(form.get("actor"))
+    onward = gate.own_path(form.get("next"))
+    if form.get("do") == "unfollow":
+        await rooms.follows.unfollow(account, actor)
+        return gate.go(onward, "unfollowed")
+    made = await rooms.follows.follow(account, actor)
+    return gate.go(onward, "followed" if made.state is FollowState.ACCEPTED else "asked")
+
+
+@blueprint.get("/requests")
+async def follow_requests() -> Response:
+    account = gate.clinician()
+    return await page(
+        "people/requests.html", people=await gate.services().follows.requests(account)
+    )
+
+
+@blueprint.post("/requests")
+async def decide_request() -> Response:
+    account = gate.clinician()
+    form = await forms.sent()
+    follows = gate.services().follows
+    if form.get("do") == "approve":
+        await follows.approve(account, form.get("actor"))
+        return gate.go("/requests", "approved")
+    if form.get("do") == "decline":
+        await follows.refuse(account, form.get("actor"))
+        return gate.go("/requests", "declined")
+    raise BadInput("Choose whether to accept or to decline.")
+
+
+@blueprint.get("/notifications")
+async def notifications() -> Response:
+    account = gate.clinician()
+    room = gate.services().notifications
+    notices = await room.list(account, request.args.get("before"))
+    response = await page("people/notifications.html", notices=notices)
+    await room.mark_read(account)
+    return response
+
+
+async def _actor(handle: str) -> Actor:
+    username, _, host = handle.partition("@")
+    actor = await gate.services().profiles.by_handle(
+        username, host or gate.services().config.domain
+    )
+    if actor is None:
+        raise NotFound
+    return actor
+
+
+async def _follow_states(
+    account: Account, actors: list[Actor]
+) -> dict[str, FollowState | None]:
+    follows = gate.services().follows
+    return {actor.id: await follows.state(account, actor.id) for actor in actors}
+
+
+def _elsewhere(typed: str) -> bool:
+    """Whether it is a handle or an address rather than a name."""
+    return "://" in typed or typed.removeprefix("acct:").lstrip("@").count("@") == 1

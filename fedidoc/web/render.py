@@ -1,0 +1,147 @@
+"""Templates: the environment they are made in, and the few functions they may call.
+
+Escaping is on everywhere. The one way past it is `html_of`, which takes a Post or an Actor and
+nothing else: their HTML is sanitised when they are stored.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import StrictUndefined
+from markupsafe import Markup, escape
+from quart import Quart, Response, g, make_response, render_template, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from fedidoc.clinical import text
+from fedidoc.clinical.phi import Finding
+from fedidoc.clock import iso
+from fedidoc.model import Account, Actor, Post, Role, Standing
+from fedidoc.web import gate, theme, words
+from fedidoc.web.forms import Form
+
+STATIC: Final = Path(__file__).parent / "static"
+
+# What a page may say after a change, by the word in its address. Nothing else can be said.
+SAID: Final = {
+    "published": "Your case is published.",
+    "answered": "Your answer is sent.",
+    "edited": "Your changes are saved and sent to everybody who has a copy.",
+    "deleted": "It is deleted here, and the servers that have a copy are told to delete it.",
+    "closed": "The case is closed with its outcome. Thank you for telling how it ended.",
+    "reopened": "The case is open again.",
+    "draft": "Your draft is saved. Only you can see it.",
+    "discarded": "The draft is gone.",
+    "followed": "You follow them now.",
+    "asked": "Your request to follow is sent; they decide whether to accept it.",
+    "unfollowed": "You no longer follow them.",
+    "approved": "They follow you now.",
+    "declined": "The request is declined.",
+    "withdrawn": "Your application is taken back; you may apply again at any time.",
+    "question": "Your question is sent; the application waits for the answer.",
+    "applied": "Your application is with the reviewers.",
+    "saved": "Your changes are saved.",
+    "password": "Your password is changed, and all other sessions are ended.",
+    "sessions": "All other sessions are ended.",
+    "verified": "Approved: they are told, and their credential is issued.",
+    "refused": "Refused: they see your reason and may apply again.",
+    "peer": "The server's policy is changed.",
+    "resumed": "You are logged in again, and your text is here.",
+    "welcome": "Your account is made. Next: have your licence verified.",
+}
+
+
+def html_of(value: Post | Actor) -> Markup:
+    """The sanitised HTML of a post, or of what an actor says about themselves."""
+    if isinstance(value, Post):
+        return Markup(value.html)
+    if isinstance(value, Actor):
+        return Markup(value.summary_html)
+    raise TypeError("Only a Post's or an Actor's HTML is sanitised")
+
+
+def narrative(source: str) -> Markup:
+    """A section that somebody wrote, as sanitised HTML."""
+    return Markup(text.render(source))
+
+
+def gist(post: Post, length: int = 260) -> str:
+    """The first words of a post, for a list: of a case what brought the patient."""
+    if post.fields is not None and post.fields.presentation:
+        return text.excerpt(text.render(post.fields.presentation[:1_000]), length)
+    return text.excerpt(post.html, length)
+
+
+def marked(source: str, findings: tuple[Finding, ...]) -> Markup:
+    """A text with the guard's findings marked and numbered, for reading beside its field."""
+    parts: list[str] = []
+    last = 0
+    for number, finding in enumerate(findings, 1):
+        if finding.start < last:
+            continue
+        parts.append(str(escape(source[last : finding.start])))
+        words_found = escape(source[finding.start : finding.end])
+        parts.append(f'<mark class="{finding.severity.value}">{words_found}<sup>{number}</sup></mark>')
+        last = finding.end
+    parts.append(str(escape(source[last:])))
+    return Markup("".join(parts))
+
+
+def prepare(app: Quart, accent: str) -> None:
+    """Set the template environment of the app up."""
+    environment = app.jinja_env
+    environment.undefined = StrictUndefined
+    environment.trim_blocks = environment.lstrip_blocks = True
+    environment.autoescape = True
+    versions = {path.name: theme.version(path.read_bytes()) for path in STATIC.iterdir()}
+    colours = theme.version(theme.stylesheet(accent))
+    environment.globals.update(
+        words=words,
+        html_of=html_of,
+        narrative=narrative,
+        gist=gist,
+        marked=marked,
+        iso=iso,
+        csrf=gate.csrf,
+        static=lambda name: f"/static/{name}?v={versions[name]}",
+        theme_url=f"/theme.css?v={colours}",
+        Role=Role,
+        Standing=Standing,
+    )
+
+
+async def page(template: str, *, status: int = 200, form: Form | None = None, **values: Any) -> AnyResponse:
+    """Make a page. `form` is there in every template, empty if the page has none."""
+    rooms = gate.services()
+    account = gate.visitor()
+    now = rooms.clock.now()
+    unread = 0
+    if account is not None and account.verified:
+        unread = await rooms.notifications.unread(account)
+    body = await render_template(
+        template,
+        form=form if form is not None else Form(),
+        instance=rooms.config.instance,
+        account=account,
+        reads=_reads(account),
+        unread=unread,
+        now=now,
+        path=request.path,
+        said=SAID.get(request.args.get("said", ""), ""),
+        ago=lambda then: words.ago(then, now),
+        **values,
+    )
+    response: Response = await make_response(body, status)
+    return response
+
+
+def _reads(account: Account | None) -> bool:
+    """Whether clinical pages are open to this visitor; for what the frame offers."""
+    return account is not None and account.verified and account.role is not Role.STAFF
+
+
+def once() -> str:
+    """A fresh number for a form, so that sending it twice does its work once."""
+    number: str = g.get("once") or gate.services().clock.random_id()
+    return number

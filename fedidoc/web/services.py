@@ -1,0 +1,41 @@
+"""The rooms that pages work with, bound to their database and made by `create_app`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fedidoc.clock import Clock
+from fedidoc.config import Config
+
+if TYPE_CHECKING:
+    from fedidoc.accounts import Accounts
+    from fedidoc.clinical.cases import Cases
+    from fedidoc.clinical.drafts import Drafts
+    from fedidoc.clinical.follows import Follows
+    from fedidoc.clinical.media import MediaStore
+    from fedidoc.clinical.notifications import Notifications
+    from fedidoc.clinical.profiles import Profiles
+    from fedidoc.federation.remote import Remote
+    from fedidoc.verification.review import Review
+    from fedidoc.verification.specialties import Specialties
+    from fedidoc.verification.trust import Trust
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What one instance's pages may ask. Each room checks again who may do what."""
+
+    config: Config
+    clock: Clock
+    accounts: Accounts
+    review: Review
+    trust: Trust
+    cases: Cases
+    drafts: Drafts
+    media: MediaStore
+    follows: Follows
+    notifications: Notifications
+    profiles: Profiles
+    specialties: Specialties
+    remote: Remote

@@ -1,0 +1,261 @@
+"""What the pages call things: enumerations and times in the words that people read. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from fedidoc.clinical.phi import Kind
+from fedidoc.clock import DAY, HOUR, MINUTE
+from fedidoc.model import Actor, Audience, Badge, CaseState, NotificationKind, PeerPolicy, Role
+
+
+class Choice(NamedTuple):
+    """One answer to a question of a form: what is sent, its name, and what it means."""
+
+    value: str
+    label: str
+    meaning: str = ""
+
+
+ROLES: Final = {
+    Role.PHYSICIAN: "Physician",
+    Role.RESIDENT: "Resident physician",
+    Role.NURSE_PRACTITIONER: "Nurse practitioner",
+    Role.PHYSICIAN_ASSISTANT: "Physician assistant",
+    Role.STUDENT: "Student",
+    Role.STAFF: "Staff",
+}
+
+SEXES: Final = (
+    Choice("female", "Female"),
+    Choice("male", "Male"),
+    Choice("other", "Other"),
+    Choice("unknown", "Not told"),
+)
+
+AUDIENCES: Final = (
+    Choice(
+        Audience.VERIFIED,
+        "Verified physicians",
+        "Every physician verified here or by a server this instance trusts. Right for most cases.",
+    ),
+    Choice(
+        Audience.FOLLOWERS,
+        "My followers",
+        "Only colleagues whose follow you have, here and on other servers.",
+    ),
+    Choice(
+        Audience.PUBLIC,
+        "All connected servers",
+        "Everybody on every server this instance federates with, whether they check licences or"
+        " not. Nothing is ever shown to the open web.",
+    ),
+)
+
+STATES: Final = {
+    CaseState.OPEN: "Open",
+    CaseState.ANSWERED: "Answered",
+    CaseState.CLOSED: "Closed",
+}
+
+_READERS: Final = {
+    Audience.VERIFIED: "For verified physicians",
+    Audience.FOLLOWERS: "For followers of the author",
+    Audience.PUBLIC: "For all connected servers",
+    Audience.DIRECT: "Only for those named",
+}
+_READERS_AT_LENGTH: Final = {
+    Audience.VERIFIED: "Every physician verified here or by a server this instance trusts may"
+    " read it.",
+    Audience.FOLLOWERS: "Only colleagues who follow the author may read it.",
+    Audience.PUBLIC: "Everybody on the servers this instance federates with may read it.",
+    Audience.DIRECT: "Only those who are named in it may read it.",
+}
+_ASSURANCES: Final = {
+    "employer": "Their employer or its identity provider confirmed who they are",
+    "register": "The licence matched the register and a document was seen",
+    "institutional_email": "They answered from an institution's e-mail address",
+    "vouched": "Colleagues or the operator vouched for them",
+}
+_POLICIES: Final = {
+    PeerPolicy.ALLOWED: "Allowed",
+    PeerPolicy.LIMITED: "Limited",
+    PeerPolicy.BLOCKED: "Blocked",
+}
+
+
+def role(value: str) -> str:
+    """A role, or a profession from another server's credential, with a capital."""
+    try:
+        return ROLES[Role(value)]
+    except ValueError:
+        text = value.replace("_", " ").strip()
+        return text[:1].upper() + text[1:]
+
+
+def readers(audience: Audience) -> str:
+    return _READERS[audience]
+
+
+def readers_at_length(audience: Audience) -> str:
+    return _READERS_AT_LENGTH[audience]
+
+
+def sex(value: str | None) -> str:
+    if value in (None, "unknown"):
+        return ""
+    return str(value).replace("_", " ")
+
+
+def age(band: str | None) -> str:
+    """`60-69` as `60–69 y`."""
+    return f"{band.replace('-', '–')} y" if band else ""
+
+
+def state(value: CaseState) -> str:
+    return STATES[value]
+
+
+def policy(value: PeerPolicy) -> str:
+    return _POLICIES[value]
+
+
+def assurance(value: str | None) -> str:
+    """How a person was verified, as a sentence without its full stop."""
+    return _ASSURANCES.get(value or "", "The issuer did not say how")
+
+
+def badge(value: Badge) -> str:
+    """A badge in one line: `Physician · Cardiology`, or `Not verified`."""
+    if not value.verified:
+        return "Not verified"
+    parts = [role(value.profession or "physician")]
+    if value.specialty:
+        parts.append(value.specialty.label)
+    return "Verified " + parts[0].lower() + "".join(f" · {part}" for part in parts[1:])
+
+
+def initials(actor: Actor) -> str:
+    """One or two letters for the tile beside a name."""
+    titles = {"dr", "dr.", "prof", "prof.", "md", "do"}
+    words = [w for w in (actor.name or actor.username).split() if w.lower().strip(",") not in titles]
+    letters = [word[0] for word in words if word[0].isalnum()]
+    if not letters:
+        return actor.username[:1].upper()
+    return (letters[0] + (letters[-1] if len(letters) > 1 else "")).upper()
+
+
+def ago(then: int, now: int) -> str:
+    """How long ago, short: `just now`, `35 min ago`, `5 h ago`, `3 days ago`, `12 Nov 2026`."""
+    passed = now - then
+    if passed < MINUTE:
+        return "just now"
+    if passed < HOUR:
+        return f"{passed // MINUTE} min ago"
+    if passed < DAY:
+        return f"{passed // HOUR} h ago"
+    if passed < 7 * DAY:
+        days = passed // DAY
+        return "yesterday" if days == 1 else f"{days} days ago"
+    return day(then)
+
+
+def age_of(then: int, now: int) -> str:
+    """How long something has waited: `35 min`, `5 h`, `3 days`."""
+    passed = max(0, now - then)
+    if passed < HOUR:
+        return f"{passed // MINUTE} min"
+    if passed < 2 * DAY:
+        return f"{passed // HOUR} h"
+    return f"{passed // DAY} days"
+
+
+def day(moment: int) -> str:
+    """`12 Nov 2026` (UTC)."""
+    date = datetime.fromtimestamp(moment // 1000, UTC)
+    return f"{date.day} {date:%b %Y}"
+
+
+def minute(moment: int) -> str:
+    """`12 Nov 2026, 14:03 UTC`."""
+    date = datetime.fromtimestamp(moment // 1000, UTC)
+    return f"{date.day} {date:%b %Y, %H:%M} UTC"
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """`1 answer`, `2 answers`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+_NOTICES: Final = {
+    NotificationKind.FOLLOWED: ("people", "follows you now."),
+    NotificationKind.FOLLOW_REQUESTED: ("people", "asks to follow you."),
+    NotificationKind.FOLLOW_ACCEPTED: ("people", "accepted your request to follow them."),
+    NotificationKind.REPLIED: ("answer", "answered:"),
+    NotificationKind.MENTIONED: ("answer", "named you in"),
+    NotificationKind.LIKED: ("thanks", "thanks you for"),
+    NotificationKind.ANNOUNCED: ("peers", "passed on"),
+    NotificationKind.VERIFIED: ("seal", "You are verified. Cases are open to you."),
+    NotificationKind.REFUSED: ("heed", "The reviewers could not verify you yet."),
+}
+
+
+def notice(kind: NotificationKind) -> str:
+    """What somebody did, to follow their name."""
+    return _NOTICES[kind][1]
+
+
+def notice_icon(kind: NotificationKind) -> str:
+    return _NOTICES[kind][0]
+
+
+_CONFIRMATIONS: Final = {
+    Kind.URL: "Every link leads to literature or to something public, not to a patient.",
+    Kind.NAME: "No name in this form is a patient's or a relative's.",
+    Kind.NUMBER: "No long number in this form is a patient's.",
+    Kind.MONTH_YEAR: "No month in this form tells when something happened to a patient.",
+    Kind.IP: "No internet address in this form is a patient's.",
+}
+
+
+def confirmation(kind: str) -> str:
+    """What an author confirms by keeping what the guard asked about."""
+    return _CONFIRMATIONS.get(Kind(kind), "None of these identifies a patient.")
+
+
+_CLAIM_FIELDS: Final = {
+    "name": "Name",
+    "profession": "Profession",
+    "specialty": "Specialty",
+    "licence": "Licence",
+    "npi": "NPI",
+    "status": "Register's entry",
+    "jurisdiction": "Licensed in",
+}
+_MARKS: Final = {
+    "same": "Agrees",
+    "similar": "Nearly",
+    "different": "Differs",
+    "missing": "Not comparable",
+}
+
+
+def claim_field(name: str) -> str:
+    return _CLAIM_FIELDS.get(name, name.capitalize())
+
+
+def mark(value: str) -> str:
+    """How a claimed field and the register's compare."""
+    return _MARKS[value]
+
+
+_DELIVERIES: Final = {
+    "waiting": "on its way",
+    "done": "received",
+    "dead": "gave up",
+}
+
+
+def delivery(state: str) -> str:
+    return _DELIVERIES.get(state, state)
