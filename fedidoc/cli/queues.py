@@ -12,7 +12,7 @@ from fedidoc.storage import queues as storage
 from fedidoc.storage import statistics
 
 # What `queue status --json` has promised: what came from other servers and what goes to them.
-SHOWN_TO_SCRIPTS = ("inbox", "delivery")
+SHOWN_TO_SCRIPTS: tuple[storage.Queue, ...] = ("inbox", "delivery")
 STATES = ("waiting", "done", "dead")
 
 
