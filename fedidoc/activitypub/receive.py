@@ -9,7 +9,7 @@ exactly this server.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import InitVar, dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from fedidoc.activitypub.addressing import host_of, same_origin
 from fedidoc.activitypub.documents import Limits, ids, parse, types
@@ -81,6 +81,11 @@ class VerifiedActivity:
     def __post_init__(self, token: object) -> None:
         if token is not _TOKEN:
             raise TypeError("only receive() makes a VerifiedActivity")
+
+    @property
+    def verified_by_receive(self) -> Literal[True]:
+        """The brand that the inbox table asks for."""
+        return True
 
 
 @dataclass(frozen=True, slots=True)
