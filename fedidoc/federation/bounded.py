@@ -49,13 +49,19 @@ class Allowance(Generic[Key]):
         self._per_ms = per_ms
         self._left: Recent[Key, tuple[float, int]] = Recent(size)
 
+    def has(self, key: Key, now: int) -> bool:
+        """Whether one more use would be allowed."""
+        return self._now_left(key, now) >= 1
+
     def take(self, key: Key, now: int) -> bool:
         """Whether one more use is allowed; it is counted if it is."""
+        left = self._now_left(key, now)
+        self._left.put(key, (left - 1 if left >= 1 else left, now))
+        return left >= 1
+
+    def _now_left(self, key: Key, now: int) -> float:
         left, then = self._left.get(key) or (float(self._uses), now)
-        left = min(self._uses, left + max(0, now - then) * self._uses / self._per_ms)
-        allowed = left >= 1
-        self._left.put(key, (left - 1 if allowed else left, now))
-        return allowed
+        return min(self._uses, left + max(0, now - then) * self._uses / self._per_ms)
 
     @property
     def wait_ms(self) -> int:

@@ -28,9 +28,10 @@ from fedidoc.federation.handlers.table import Handler
 from fedidoc.federation.keyring import Keyring
 from fedidoc.federation.remote import Missing, Remote, author_of
 from fedidoc.federation.urls import Urls
-from fedidoc.log import Log, cause_of
+from fedidoc.log import Log
 from fedidoc.storage import actors, queues
 from fedidoc.storage.engine import Database, Row, Transaction
+from fedidoc.storage.queues import Queue
 from fedidoc.verification.trust import Trust
 
 QUEUE: Final = "inbox"
@@ -63,7 +64,7 @@ class Inbox:
         cases: Cases,
         follows: Follows,
         *,
-        wake: Callable[[str], None] = lambda queue: None,
+        wake: Callable[[Queue], None] = lambda queue: None,
     ) -> None:
         self._db = db
         self._clock = clock
@@ -127,19 +128,15 @@ class Inbox:
     # Off disk ---------------------------------------------------------------------------------
 
     async def process(self, rows: Sequence[Row]) -> None:
-        """Do and settle a batch of claimed rows, in the order in which they came."""
+        """Do and settle a batch of claimed rows, in the order in which they came.
+
+        If it raises, nothing was done and the rows are as they were: `jobs` then hands them over
+        one by one, so that one that cannot be done is put off or buried alone.
+        """
         work = [Work(row) for row in rows]
         for each in work:
             self._read(each)
-        documents = await self._prepare(work)
-        try:
-            await self._run(work, documents)
-        except Exception as error:
-            # One row that cannot be done must not hold up the others: each by itself.
-            if len(work) > 1:
-                self._log.warning("batch_failed", cause=cause_of(error), count=len(work))
-            for each in work:
-                await self._run_alone(each, documents)
+        await self._run(work, await self._prepare(work))
 
     def _read(self, work: Work) -> None:
         """What the row holds; its body passed the strict parser before it was stored."""
@@ -232,15 +229,6 @@ class Inbox:
             run.append(Received(each.row["id"], each.activity, actor, each.row["host"]))
         await flush()
         return effects
-
-    async def _run_alone(self, work: Work, documents: dict[str, dict[str, Any] | Missing]) -> None:
-        try:
-            await self._run([work], documents)
-        except Exception as error:
-            cause = cause_of(error)
-            self._log.error("row_failed", cause=cause, activity_type=work.row["type"])
-            async with self._db.transaction() as tx:
-                await self._put_off(tx, work, cause, self._clock.now())
 
     async def _put_off(self, tx: Transaction, work: Work, reason: str, now: int) -> None:
         at = back_off(work.row["attempts"], now, jitter=0)

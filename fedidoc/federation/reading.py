@@ -6,8 +6,10 @@ read answers like what does not exist.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fedidoc import __version__
@@ -73,6 +75,7 @@ class Reading:
         publications: Publications,
         credentials: Credentials,
         *,
+        media_folder: Path,
         open_registrations: bool = False,
     ) -> None:
         self._db = db
@@ -82,6 +85,7 @@ class Reading:
         self._keyring = keyring
         self._publications = publications
         self._credentials = credentials
+        self._media_folder = media_folder
         self._open_registrations = open_registrations
         self._log = Log("reading")
 
@@ -216,23 +220,27 @@ class Reading:
                 return NOWHERE
         return Answer(200, ACTIVITY, found.body.encode())
 
-    async def may_read_media(self, file: str, reader: VerifiedReader) -> bool:
-        """Whether a picture belongs to a local post that the peer may read."""
-        post_id = await cases.post_of_media(self._db, file)
-        post = await cases.get(self._db, post_id) if post_id else None
-        return (
-            post is not None
-            and post.local
-            and post.deleted is None
-            and await self._may_read(post, reader)
-        )
+    async def media(self, file: str, reader: VerifiedReader) -> Answer:
+        """A picture of a local post that the peer may read."""
+        found = await cases.media_by_file(self._db, file)
+        post = await cases.get(self._db, found[1]) if found else None
+        if found is None or post is None or not post.local or post.deleted is not None:
+            return NOWHERE
+        if not await self._may_read(post, reader):
+            return NOWHERE
+        try:
+            data = await asyncio.to_thread((self._media_folder / file).read_bytes)
+        except FileNotFoundError:
+            return NOWHERE
+        return Answer(200, found[0].media_type, data)
 
     async def _may_read(self, post: Post, reader: VerifiedReader) -> bool:
         """Whether a peer's members may read a local post: its own audience, or its case's."""
         if await self._is_for(post, reader):
             return True
-        if post.case_id is not None and post.case_id != post.id:
-            case = await cases.get(self._db, post.case_id)
+        is_reply = post.case_id is not None and post.case_id != post.id
+        if is_reply and post.audience is not Audience.DIRECT:
+            case = await cases.get(self._db, post.case_id or "")
             if case is not None and case.local and await self._is_for(case, reader):
                 return True
         return await activities.post_was_sent_to(self._db, post.id, reader.host)
@@ -295,6 +303,16 @@ class Reading:
             version=version,
         )
         return Answer(200, NODEINFO.format(version), dump(document), open=True)
+
+    def host_meta(self) -> Answer:
+        """RFC 6415, for servers that still look up WebFinger's address there."""
+        template = f"{self._urls.base}/.well-known/webfinger?resource={{uri}}"
+        document = (
+            '<?xml version="1.0" encoding="UTF-8"?>'
+            '<XRD xmlns="http://docs.oasis-open.org/ns/xri/xrd-1.0">'
+            f'<Link rel="lrdd" template="{template}"/></XRD>'
+        )
+        return Answer(200, "application/xrd+xml", document.encode(), open=True)
 
     def namespace(self) -> Answer:
         """fedidoc's own JSON-LD context."""

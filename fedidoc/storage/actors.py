@@ -289,6 +289,16 @@ async def stale_badges(reader: Reader, *, checked_before: int, limit: int) -> li
     return [actor_of(row) for row in rows]
 
 
+async def with_credential_at(reader: Reader, host: str, limit: int = 500) -> list[Actor]:
+    """Remote actors of a host that present a credential."""
+    rows = await reader.fetch_all(
+        f"SELECT {_COLUMNS} FROM actors WHERE host = ? AND local = 0"
+        " AND credential_url IS NOT NULL AND deleted IS NULL ORDER BY id LIMIT ?",
+        (host, limit),
+    )
+    return [actor_of(row) for row in rows]
+
+
 async def set_badge(
     tx: Transaction, actor_id: str, badge: Badge, credential_url: str | None
 ) -> None:

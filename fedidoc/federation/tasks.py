@@ -1,0 +1,108 @@
+"""Work that is due at some time: meeting peers, looking at badges again, fetching pictures.
+
+One row for each kind and subject. A kind's handler answers when to run again, None for never; if
+it raises FetchError or DocumentError, the row is tried again, later each time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+from fedidoc.activitypub.errors import DocumentError, FetchError
+from fedidoc.clock import DAY, HOUR, MINUTE, SECOND, Clock
+from fedidoc.federation.peering import Peering
+from fedidoc.federation.remote import Remote
+from fedidoc.log import Log
+from fedidoc.storage import actors, queues
+from fedidoc.storage.engine import Database, Row
+
+QUEUE: Final = "tasks"
+
+PEER: Final = "peer"
+BADGES: Final = "badges"
+
+_BADGES_AT_ONCE = 50
+_LONGEST_PAUSE = 15 * MINUTE
+
+Handler = Callable[[str, Mapping[str, Any]], Awaitable[int | None]]
+
+
+class Tasks:
+    """Runs claimed task rows. `add` the kinds of other rooms before the workers start."""
+
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._db = db
+        self._clock = clock
+        self._handlers: dict[str, Handler] = {}
+        self._log = Log("tasks")
+
+    def add(self, kind: str, handler: Handler) -> None:
+        """Have `handler(subject, detail)` do the tasks of a kind; twice is a ValueError."""
+        if kind in self._handlers:
+            raise ValueError(f"tasks of kind {kind} have a handler already")
+        self._handlers[kind] = handler
+
+    async def work(self, rows: Sequence[Row]) -> None:
+        """Do claimed rows side by side, and settle each as it ends."""
+        results = await asyncio.gather(*(self._do(row) for row in rows), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _do(self, row: Row) -> None:
+        kind, subject = str(row["kind"]), str(row["subject"])
+        handler = self._handlers.get(kind)
+        reason, again = "unknown kind", None
+        if handler is not None:
+            try:
+                reason, again = "", await handler(subject, json.loads(row["detail"]))
+            except (FetchError, DocumentError) as error:
+                pause = min(_LONGEST_PAUSE, SECOND << min(int(row["attempts"]), 16))
+                reason, again = error.reason, self._clock.now() + pause
+        async with self._db.transaction() as tx:
+            if again is not None:
+                await queues.retry(tx, QUEUE, row["id"], again, reason)
+            elif reason:
+                await queues.bury(tx, QUEUE, row["id"], reason)
+            else:
+                await queues.finish(tx, QUEUE, [row["id"]], self._clock.now())
+        if reason:
+            self._log.info("task_put_off", job=kind, reason=reason, attempts=row["attempts"])
+
+
+class Acquaintance:
+    """The federation's own tasks: peers to meet, badges to look at again."""
+
+    def __init__(self, db: Database, clock: Clock, peering: Peering, remote: Remote) -> None:
+        self._db = db
+        self._clock = clock
+        self._peering = peering
+        self._remote = remote
+
+    def register(self, tasks: Tasks) -> None:
+        tasks.add(PEER, self.meet)
+        tasks.add(BADGES, self.look_again)
+
+    async def seed(self) -> None:
+        """Queue what repeats for ever; harmless when it is queued already."""
+        async with self._db.transaction() as tx:
+            await queues.put_task(tx, BADGES, "all", {}, self._clock.now() + HOUR)
+
+    async def meet(self, host: str, detail: Mapping[str, Any]) -> int | None:
+        """Meet a peer, tried until it is up; then see whether its members' badges hold now."""
+        await self._peering.meet(host)
+        for actor in await actors.with_credential_at(self._db, host):
+            if not actor.badge.verified:
+                await self._remote.recheck(actor)
+        return None
+
+    async def look_again(self, subject: str, detail: Mapping[str, Any]) -> int:
+        """Check credentials that were last looked at a day ago: they expire and are revoked."""
+        now = self._clock.now()
+        due = await actors.stale_badges(self._db, checked_before=now - DAY, limit=_BADGES_AT_ONCE)
+        for actor in due:
+            await self._remote.recheck(actor)
+        return now + (MINUTE if len(due) == _BADGES_AT_ONCE else HOUR)
