@@ -90,7 +90,7 @@ class Gathering(Generic[Item, Result]):
             async with self._database.transaction() as tx:
                 results = await self._work(tx, [item for item, _ in batch])
         except Exception as error:
-            if len(batch) > 1 and not isinstance(error, Busy):
+            if len(batch) > 1:
                 await self._write_each(batch)
             else:
                 _fail(batch, error)
