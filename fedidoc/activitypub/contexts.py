@@ -304,14 +304,14 @@ def _expand(iri: str | None, terms: dict[str, Any]) -> str | None:
     for _ in range(4):
         prefix, colon, rest = (iri or "").partition(":")
         if not colon or rest.startswith("//"):
-            break
+            return iri
         base = _PREFIXES.get(prefix, terms.get(prefix))
         if isinstance(base, dict):
             base = base.get("@id")
         if not isinstance(base, str):
-            break
+            return iri
         iri = base + rest
-    return iri
+    raise _malformed()
 
 
 def _malformed() -> DocumentError:

@@ -7,6 +7,7 @@ by the HTTP client itself.
 """
 
 import asyncio
+import ssl
 import time
 import zlib
 from collections.abc import Callable, Mapping
@@ -83,6 +84,7 @@ class Fetcher:
         self._total_timeout = total_timeout
         self._lookup = lookup
         self._sessions: dict[Reach, aiohttp.ClientSession] = {}
+        self._tls: ssl.SSLContext | None = None
 
     async def get_document(
         self,
@@ -241,9 +243,10 @@ class Fetcher:
             reach = Reach.PUBLIC  # the same addresses, so the same connections
         session = self._sessions.get(reach)
         if session is None:
+            self._tls = self._tls or self._guard.tls()
             connector = aiohttp.TCPConnector(
                 resolver=PinnedResolver(self._guard, reach, self._connect_timeout, self._lookup),
-                ssl=self._guard.tls(),
+                ssl=self._tls,
                 limit=_MAX_CONNECTIONS,
                 limit_per_host=_MAX_CONNECTIONS_PER_HOST,
                 ttl_dns_cache=30,

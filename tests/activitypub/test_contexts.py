@@ -82,6 +82,12 @@ def test_honest_contexts(context: Any) -> None:
             [{"w": {"@id": "https://www.w3.org/"}}, {"x": "w:ns/activitystreams#to"}],
             "context_alias",
         ),
+        (
+            {"v": "https://www.w3.org/", "w": "v:ns/", "x": "w:activitystreams#actor"},
+            "context_alias",
+        ),
+        ({"x": "x:y"}, "bad_context"),
+        ({"v": "w:", "w": "v:", "x": "v:actor"}, "bad_context"),
         ({"parent": {"@reverse": "as:object"}}, "context_reshapes"),
         ({"x": {"@id": "ex:x", "@context": {"id": "ex:id"}}}, "context_redefines"),
         ({"x": {"@id": "ex:x", "@context": {"y": {"@reverse": "as:to"}}}}, "context_reshapes"),
