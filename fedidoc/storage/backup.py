@@ -22,6 +22,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -227,7 +228,7 @@ def _unpack(source: Path, folder: Path) -> Contents:
     (folder / "media").mkdir()
     digests: dict[str, dict[str, Any]] = {}
     try:
-        with tarfile.open(source, mode="r:gz") as archive:
+        with gzip.open(source) as packed, tarfile.open(fileobj=packed, mode="r:") as archive:
             for entry in archive:
                 if not (entry.isfile() and _NAME.fullmatch(entry.name)) or entry.name in digests:
                     raise BackupError(f"{source} is not a backup that fedidoc made.")
@@ -242,9 +243,11 @@ def _unpack(source: Path, folder: Path) -> Contents:
                     os.fsync(file.fileno())
                 (folder / entry.name).chmod(0o600)
                 digests[entry.name] = {"bytes": entry.size, "sha256": digest.hexdigest()}
+            while packed.read(1 << 20):  # to its end, where gzip checks the whole
+                pass
     except FileNotFoundError:
         raise BackupError(f"There is no file {source}.") from None
-    except (tarfile.TarError, EOFError, gzip.BadGzipFile, OSError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise BackupError(f"{source} is damaged or not a backup ({_words(error)}).") from None
     try:
         manifest = json.loads((folder / _MANIFEST).read_bytes())
