@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from fedidoc.activitypub.contexts import AS, CONTEXT, EXTENSION_CONTEXT, check_shape
+from fedidoc.activitypub.contexts import AS, CONTEXT, EXTENSION_CONTEXT, NAMESPACE, check_shape
 from fedidoc.activitypub.errors import DocumentError
 from fedidoc.activitypub.strict import Limits, decode
 
@@ -40,7 +40,9 @@ __all__ = [
 PUBLIC: Final = AS + "Public"
 _PUBLIC: Final = frozenset({PUBLIC, "as:Public", "Public"})
 
-_MAX_IRI = 2048
+# As we write it, as our published context has it, and in full.
+_CASE_TYPES: Final = frozenset({"fedidoc:Case", "Case", NAMESPACE + "Case"})
+_MAX_IRI: Final = 2048
 
 
 def parse(body: bytes | str, limits: Limits | None = None) -> dict[str, Any]:
@@ -277,7 +279,7 @@ def read_object(document: dict[str, Any]) -> ObjectDocument:
             if "Hashtag" in types(tag) and (name := _plain(tag.get("name")))
         ),
         sensitive=document.get("sensitive") is True,
-        case=case if isinstance(case, dict) and "fedidoc:Case" in types(case) else None,
+        case=case if isinstance(case, dict) and _CASE_TYPES.intersection(types(case)) else None,
         audience_scope=_plain(scope),
         raw=document,
     )

@@ -209,6 +209,12 @@ def test_read_object() -> None:
     assert post.audience_scope == "verified"
 
 
+@pytest.mark.parametrize("kind", ["fedidoc:Case", "Case", "https://w3id.org/fedidoc/v1#Case"])
+def test_a_case_is_typed_in_three_spellings(kind: str) -> None:
+    case = {"type": kind, "state": "open"}
+    assert read_object({**NOTE, "case": case}).case == case
+
+
 def test_a_case_is_only_what_is_typed_as_one() -> None:
     """PeerTube and others may have a ``case`` of their own."""
     assert read_object({**NOTE, "case": {"type": "x:Case"}}).case is None
