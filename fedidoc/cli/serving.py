@@ -58,7 +58,7 @@ async def worker(console: Console) -> None:
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
-        rooms.runner.stop()
+        await rooms.runner.stop()
         await running
 
 
