@@ -34,7 +34,7 @@ from fedidoc.federation.publications import Publications
 from fedidoc.federation.urls import Urls
 from fedidoc.log import Log
 from fedidoc.model import Actor, Audience, Post
-from fedidoc.storage import activities, actors, cases, follows
+from fedidoc.storage import activities, actors, cases, follows, pictures
 from fedidoc.storage.engine import Database
 from fedidoc.verification.credentials import Credentials
 from fedidoc.verification.trust import Trust
@@ -222,8 +222,8 @@ class Reading:
 
     async def media(self, file: str, reader: VerifiedReader) -> Answer:
         """A picture of a local post that the peer may read."""
-        found = await cases.media_by_file(self._db, file)
-        post = await cases.get(self._db, found[1]) if found else None
+        found = await pictures.by_file(self._db, file)
+        post = await cases.get(self._db, found.post_id) if found and found.post_id else None
         if found is None or post is None or not post.local or post.deleted is not None:
             return NOWHERE
         if not await self._may_read(post, reader):
@@ -232,7 +232,7 @@ class Reading:
             data = await asyncio.to_thread((self._media_folder / file).read_bytes)
         except FileNotFoundError:
             return NOWHERE
-        return Answer(200, found[0].media_type, data)
+        return Answer(200, found.media.media_type, data)
 
     async def _may_read(self, post: Post, reader: VerifiedReader) -> bool:
         """Whether a peer's members may read a local post: its own audience, or its case's."""

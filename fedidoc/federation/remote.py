@@ -26,8 +26,7 @@ from fedidoc.federation.profiles import read_profile
 from fedidoc.federation.urls import Urls
 from fedidoc.log import Log
 from fedidoc.model import NO_BADGE, Actor
-from fedidoc.storage import actors
-from fedidoc.storage import cases as posts
+from fedidoc.storage import actors, cases
 from fedidoc.storage import keys as stored_keys
 from fedidoc.storage.engine import Database
 
@@ -161,8 +160,8 @@ class Remote:
 
     async def objects(self, uris: set[str]) -> dict[str, dict[str, Any] | Missing]:
         """The documents of those posts that this database does not have, by id."""
-        known = await posts.known_uris(self._db, uris)
-        wanted = [uri for uri in uris - known if not self._urls.is_ours(uri)]
+        known = await cases.places(self._db, uris)
+        wanted = [uri for uri in uris - known.keys() if not self._urls.is_ours(uri)]
         found = await asyncio.gather(*(self.document(uri) for uri in wanted))
         return dict(zip(wanted, found, strict=True))
 

@@ -7,8 +7,7 @@ from fedidoc.activitypub.errors import DocumentError
 from fedidoc.federation.handlers.table import Batch, Received, Table
 from fedidoc.federation.posts import read_post
 from fedidoc.federation.remote import Missing
-from fedidoc.storage import cases as posts
-from fedidoc.storage import follows
+from fedidoc.storage import cases, follows
 
 
 def register(table: Table) -> None:
@@ -31,7 +30,7 @@ async def announce(batch: Batch, received: Received) -> str:
     uri = received.activity.object_id
     if uri is None:
         return "refused: the activity names no object"
-    if await posts.by_uri(batch.tx, uri) is None:
+    if await cases.by_uri(batch.tx, uri) is None:
         stored = await _store_announced(batch, uri)
         if stored is not None:
             return stored
