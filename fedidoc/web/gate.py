@@ -11,17 +11,20 @@ import hmac
 import secrets
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from urllib.parse import quote, urlsplit
 
+from quart import Response as MadeResponse
 from quart import current_app, g, redirect, request
 from quart.wrappers import Request
 from werkzeug.datastructures import Headers
-from werkzeug.wrappers import Response as AnyResponse
+from werkzeug.wrappers import Response as PlainResponse
 
 from fedidoc.errors import Forbidden, NotFound, NotSignedIn
 from fedidoc.model import Account, Role, Standing
 from fedidoc.web.services import Services
+
+Response: TypeAlias = MadeResponse | PlainResponse
 
 SERVICES: Final = "fedidoc.services"
 # Enough for every form without pictures, and for what comes before a log-in.
@@ -39,7 +42,9 @@ _HEADERS: Final = {
     "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    # Nothing goes to other sites. "no-referrer" would make browsers send `Origin: null` with our
+    # own forms (Fetch, "append a request Origin header"), and there would be nothing to check.
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": (
@@ -178,7 +183,7 @@ def _within(address: str, networks: list[IPv4Network | IPv6Network]) -> bool:
     return any(parsed in network for network in networks)
 
 
-def begin_session(response: AnyResponse, token: str) -> None:
+def begin_session(response: Response, token: str) -> None:
     """Set the session's cookie; the visit's token is done."""
     cookies = _cookies()
     response.set_cookie(
@@ -193,7 +198,7 @@ def begin_session(response: AnyResponse, token: str) -> None:
     response.delete_cookie(cookies.visit, path="/", secure=cookies.secure, httponly=True)
 
 
-def end_session(response: AnyResponse) -> None:
+def end_session(response: Response) -> None:
     cookies = _cookies()
     response.delete_cookie(
         cookies.session, path="/", secure=cookies.secure, httponly=True, samesite="Lax"
@@ -216,12 +221,12 @@ def own_path(target: str | None, otherwise: str = "/") -> str:
     return target
 
 
-def to_log_in(onward: str) -> AnyResponse:
+def to_log_in(onward: str) -> Response:
     """To the log-in, and from there to `onward`."""
     return redirect(f"/log-in?next={quote(onward, safe='/')}" if onward != "/" else "/log-in", 303)
 
 
-def go(path: str, said: str = "") -> AnyResponse:
+def go(path: str, said: str = "") -> Response:
     """After a change: on to a page (303), which may say a fixed sentence (`words.SAID`)."""
     if said:
         base, mark, fragment = path.partition("#")
@@ -243,8 +248,8 @@ async def admit() -> None:
         session = await services().accounts.session(token)
         if session is not None:
             g.account, g.csrf = session.account, session.csrf
-    if request.method in _SAFE:
-        return
+    if request.method in _SAFE or request.routing_exception is not None:
+        return  # nothing is changed by it, or there is nothing there to change
     if not _from_here():
         raise Forbidden("This was sent from another site, so it was not done.")
     given = (await request.form).get("csrf", "")
@@ -275,7 +280,7 @@ def _from_here() -> bool:
     return urlsplit(origin).netloc == request.headers.get("Host") != ""
 
 
-async def seal(response: AnyResponse) -> AnyResponse:
+async def seal(response: Response) -> Response:
     """After every page: the headers that keep it here, and the visit's cookie if it is new."""
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)

@@ -47,9 +47,7 @@ def contrast(one: Colour, other: Colour) -> float:
 
 def mix(colour: Colour, into: Colour, share: float) -> Colour:
     """`share` (0 to 1) of `into` in `colour`."""
-    red, green, blue = (
-        round(c + (i - c) * share) for c, i in zip(colour, into, strict=True)
-    )
+    red, green, blue = (round(c + (i - c) * share) for c, i in zip(colour, into, strict=True))
     return red, green, blue
 
 

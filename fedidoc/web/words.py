@@ -139,7 +139,9 @@ def badge(value: Badge) -> str:
 def initials(actor: Actor) -> str:
     """One or two letters for the tile beside a name."""
     titles = {"dr", "dr.", "prof", "prof.", "md", "do"}
-    words = [w for w in (actor.name or actor.username).split() if w.lower().strip(",") not in titles]
+    words = [
+        w for w in (actor.name or actor.username).split() if w.lower().strip(",") not in titles
+    ]
     letters = [word[0] for word in words if word[0].isalnum()]
     if not letters:
         return actor.username[:1].upper()

@@ -2,16 +2,97 @@
 
 from __future__ import annotations
 
-from quart import Blueprint
-from werkzeug.wrappers import Response
+from typing import Final
 
-from fedidoc.web import gate
+from quart import Blueprint
+
+from fedidoc.errors import BadInput, NotFound
+from fedidoc.model import PeerPolicy
+from fedidoc.web import forms, gate
+from fedidoc.web.gate import Response
 from fedidoc.web.render import page
+from fedidoc.web.words import Choice
 
 blueprint = Blueprint("peers", __name__, url_prefix="/admin/peers")
+
+POLICIES: Final = (
+    Choice(
+        PeerPolicy.ALLOWED,
+        "Allowed",
+        "Heard, and told what its members may read.",
+    ),
+    Choice(
+        PeerPolicy.LIMITED,
+        "Limited",
+        "As above, but kept out of everybody's first page unless they follow the author.",
+    ),
+    Choice(
+        PeerPolicy.BLOCKED,
+        "Blocked",
+        "Neither heard nor told anything. What came from it before stays.",
+    ),
+)
 
 
 @blueprint.get("")
 async def overview() -> Response:
     gate.steward()
-    return await page("admin/peers.html", peers=await gate.services().trust.peers())
+    return await _overview(forms.filled({"believed": "yes"}))
+
+
+@blueprint.post("")
+async def allow() -> Response:
+    account = gate.steward()
+    form = await forms.sent()
+    try:
+        await gate.services().trust.allow(
+            form.line("host"), require_credential=form.ticked("believed"), by=account.id
+        )
+    except BadInput as error:
+        form.refuse_for(error, otherwise="host")
+        return await _overview(form, error.status)
+    return gate.go("/admin/peers", "peer")
+
+
+@blueprint.get("/<host>")
+async def look(host: str) -> Response:
+    gate.steward()
+    for peer in await gate.services().trust.peers():
+        if peer.host == host:
+            form = forms.filled(
+                {
+                    "policy": peer.policy.value,
+                    "believed": "yes" if peer.require_credential else "",
+                    "reason": peer.reason or "",
+                }
+            )
+            return await page("admin/peer.html", form=form, peer=peer, policies=POLICIES)
+    raise NotFound
+
+
+@blueprint.post("/<host>")
+async def change(host: str) -> Response:
+    account = gate.steward()
+    trust = gate.services().trust
+    form = await forms.sent()
+    reason = form.line("reason")[:300] or None
+    policy = form.get("policy")
+    if host not in {peer.host for peer in await trust.peers()}:
+        raise NotFound
+    if policy == PeerPolicy.BLOCKED:
+        await trust.block(host, reason=reason, by=account.id)
+    elif policy in (PeerPolicy.ALLOWED, PeerPolicy.LIMITED):
+        await trust.allow(
+            host, require_credential=form.ticked("believed"), reason=reason, by=account.id
+        )
+        if policy == PeerPolicy.LIMITED:
+            await trust.limit(host, reason=reason, by=account.id)
+    else:
+        raise BadInput("Choose a policy.")
+    return gate.go("/admin/peers", "peer")
+
+
+async def _overview(form: forms.Form, status: int = 200) -> Response:
+    return await page(
+        "admin/peers.html", status=status, form=form, peers=await gate.services().trust.peers()
+    )

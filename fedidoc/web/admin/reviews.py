@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from quart import Blueprint, request
-from werkzeug.wrappers import Response
 
 from fedidoc.errors import BadInput, Conflict, FedidocError, Forbidden
 from fedidoc.model import Account
 from fedidoc.verification.evidence import EvidenceKind
 from fedidoc.verification.review import OPEN, State
 from fedidoc.web import forms, gate
+from fedidoc.web.gate import Response
 from fedidoc.web.render import page
 
 blueprint = Blueprint("reviews", __name__, url_prefix="/admin/reviews")

@@ -25,7 +25,10 @@ def create_pages(services: Services) -> Quart:
     """All pages, bound to the rooms of one instance."""
     config = services.config
     app = Quart(
-        "fedidoc.web", static_folder="static", static_url_path="/static", template_folder="templates"
+        "fedidoc.web",
+        static_folder="static",
+        static_url_path="/static",
+        template_folder="templates",
     )
     app.extensions[gate.SERVICES] = services
     app.request_class = gate.sized_request(config.media.max_bytes * gate.PICTURES)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from quart import Blueprint, Response
-from werkzeug.wrappers import Response as AnyResponse
+from quart import Blueprint
+from quart import Response as Made
 
 from fedidoc.errors import BadInput
 from fedidoc.model import Account
 from fedidoc.web import forms, gate
+from fedidoc.web.gate import Response
 
 blueprint = Blueprint("drafts", __name__)
 
@@ -25,7 +26,7 @@ async def begun(
 
 
 @blueprint.post("/drafts/save")
-async def save() -> AnyResponse:
+async def save() -> Response:
     """For the script that saves while somebody writes."""
     account = gate.member()
     form = await forms.sent()
@@ -33,11 +34,11 @@ async def save() -> AnyResponse:
     if forms.place_path(place) is None:
         raise BadInput("There is no such form.")
     await gate.services().drafts.save(account, place, form.draft())
-    return Response(status=204)
+    return Made(status=204)
 
 
 @blueprint.post("/drafts/discard")
-async def discard() -> AnyResponse:
+async def discard() -> Response:
     account = gate.member()
     form = await forms.sent()
     await gate.services().drafts.delete(account, form.get("discard"))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from quart import Blueprint, redirect, request
-from werkzeug.wrappers import Response
 
-from fedidoc.errors import BadInput, Conflict, FedidocError, Forbidden, NotSignedIn, TooMany
+from fedidoc.errors import BadInput, Conflict, Forbidden, NotSignedIn, TooMany
 from fedidoc.model import Role
 from fedidoc.web import forms, gate, words
+from fedidoc.web.gate import Response
 from fedidoc.web.pages.failures import log_in_page
 from fedidoc.web.pages.specialties import chosen_specialty
 from fedidoc.web.render import page

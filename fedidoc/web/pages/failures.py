@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from quart import Quart, Response, request
+from quart import Quart, request
+from quart import Response as Made
 from werkzeug.exceptions import HTTPException
-from werkzeug.wrappers import Response as AnyResponse
 
 from fedidoc.errors import FedidocError, NotSignedIn, TooMany
 from fedidoc.log import Log, cause_of
 from fedidoc.web import forms, gate
+from fedidoc.web.gate import Response
 from fedidoc.web.render import page
 
 _log = Log("pages")
@@ -34,6 +35,7 @@ _TEXTS: Final = {
     405: "This address does not take that kind of request.",
     408: "Your text did not arrive in time. Go back, and send it again.",
     413: "Send less at once: fewer or smaller pictures, or a shorter text.",
+    500: "It is not your doing. It is noted, without what you wrote; try again in a minute.",
     429: "Too many requests came at once. Wait a moment, and try again.",
 }
 
@@ -45,7 +47,7 @@ def register(app: Quart) -> None:
     app.register_error_handler(Exception, _unexpected)
 
 
-async def _expected(error: Exception) -> AnyResponse:
+async def _expected(error: Exception) -> Response:
     assert isinstance(error, FedidocError)
     if isinstance(error, NotSignedIn):
         return await _log_in_first()
@@ -57,10 +59,10 @@ async def _expected(error: Exception) -> AnyResponse:
     return response
 
 
-async def _http(error: Exception) -> AnyResponse:
+async def _http(error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.response is not None or (error.code or 500) < 400:
-        response: AnyResponse = error.get_response()
+        response: Response = error.get_response()
         return response
     response = await failure(error.code or 500, _TEXTS.get(error.code or 500, ""))
     for name, value in error.get_headers(None):
@@ -69,7 +71,7 @@ async def _http(error: Exception) -> AnyResponse:
     return response
 
 
-async def _unexpected(error: Exception) -> AnyResponse:
+async def _unexpected(error: Exception) -> Response:
     rule = request.url_rule.rule if request.url_rule else "none"
     _log.error("page_failed", route=rule, method=request.method, cause=_where(error))
     try:
@@ -77,7 +79,11 @@ async def _unexpected(error: Exception) -> AnyResponse:
     except Exception as again:
         # The frame of every page reads the database too; without one, plain words must do.
         _log.error("error_page_failed", cause=cause_of(again))
-        return Response("This server cannot answer now. Try again in a minute.\n", 500, {"Content-Type": "text/plain"})
+        return Made(
+            "This server cannot answer now. Try again in a minute.\n",
+            500,
+            {"Content-Type": "text/plain"},
+        )
 
 
 def _where(error: BaseException) -> str:
@@ -89,17 +95,18 @@ def _where(error: BaseException) -> str:
     return cause_of(error) + place
 
 
-async def failure(status: int, text: str) -> AnyResponse:
+async def failure(status: int, text: str) -> Response:
     """An error page."""
     sign, heading = _HEADINGS.get(status, ("heed", "Something went wrong here"))
-    text = text or "It is not your doing. It is noted, without what you wrote; try again in a minute."
+    text = text or _TEXTS[500]
     ways = [("/", "To the first page"), ("/help", "Help")]
-    if gate.visitor() is not None and not gate.visitor().verified and status == 403:  # type: ignore[union-attr]
+    account = gate.visitor()
+    if account is not None and not account.verified and status == 403:
         ways = [("/application", "Your verification"), ("/help", "Help")]
     return await page("error.html", status=status, heading=heading, text=text, sign=sign, ways=ways)
 
 
-async def _log_in_first() -> AnyResponse:
+async def _log_in_first() -> Response:
     if request.method in {"GET", "HEAD"}:
         target = gate.own_path(request.full_path.rstrip("?"))
         return gate.to_log_in(target)
@@ -114,7 +121,7 @@ async def _log_in_first() -> AnyResponse:
     )
 
 
-async def _stale(error: gate.StaleForm) -> AnyResponse:
+async def _stale(error: gate.StaleForm) -> Response:
     account = gate.visitor()
     form = await forms.sent()
     place, words = form.get("place"), form.draft()
@@ -126,7 +133,8 @@ async def _stale(error: gate.StaleForm) -> AnyResponse:
             "error.html",
             status=403,
             heading="Send it once more",
-            text="You logged in anew since this form was opened. Nothing is lost: your text is saved as a draft.",
+            text="You logged in anew since this form was opened. Nothing is lost: your text is"
+            " saved as a draft.",
             sign="clock",
             ways=[(path, "Open the draft"), ("/", "To the first page")],
         )
@@ -141,7 +149,7 @@ async def log_in_page(
     kept: dict[str, str] | None = None,
     pictures: bool = False,
     status: int = 200,
-) -> AnyResponse:
+) -> Response:
     """The log-in form; `kept` is what somebody was writing when their session ended."""
     return await page(
         "account/log_in.html",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from quart import Blueprint, redirect, request
-from werkzeug.wrappers import Response
 
 from fedidoc.model import Account, Role
 from fedidoc.web import forms, gate
+from fedidoc.web.gate import Response
 from fedidoc.web.render import page
 
 blueprint = Blueprint("home", __name__)
@@ -54,7 +54,12 @@ async def _drafts(account: Account) -> list[DraftLine]:
     lines = []
     for draft in await gate.services().drafts.list(account):
         href = forms.place_path(draft.place)
-        if href is not None and draft.place.partition(":")[0] in {"case", "answer", "edit", "close"}:
+        if href is not None and draft.place.partition(":")[0] in {
+            "case",
+            "answer",
+            "edit",
+            "close",
+        }:
             title = draft.fields.get("title") or draft.fields.get("text", "")[:60] or "Untitled"
             lines.append(DraftLine(title, href, draft.saved))
     return lines

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from quart import Blueprint, redirect
-from werkzeug.wrappers import Response
 
 from fedidoc.errors import BadInput, Conflict, TooMany
 from fedidoc.model import Role, Standing
 from fedidoc.verification.claims import Claim
 from fedidoc.verification.review import State
 from fedidoc.web import forms, gate, words
+from fedidoc.web.gate import Response
 from fedidoc.web.pages.drafts import begun
 from fedidoc.web.pages.entrance import roles_offered
 from fedidoc.web.pages.specialties import chosen_specialty

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from quart import Blueprint, redirect, request
-from werkzeug.wrappers import Response
 
 from fedidoc.errors import BadInput, FedidocError, NotFound
 from fedidoc.model import Account, Actor, FollowState, Page
 from fedidoc.web import forms, gate
+from fedidoc.web.gate import Response
 from fedidoc.web.pages.specialties import chosen_specialty
 from fedidoc.web.render import page
 
@@ -150,9 +150,7 @@ async def _actor(handle: str) -> Actor:
     return actor
 
 
-async def _follow_states(
-    account: Account, actors: list[Actor]
-) -> dict[str, FollowState | None]:
+async def _follow_states(account: Account, actors: list[Actor]) -> dict[str, FollowState | None]:
     follows = gate.services().follows
     return {actor.id: await follows.state(account, actor.id) for actor in actors}
 

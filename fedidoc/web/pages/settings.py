@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from quart import Blueprint
-from werkzeug.wrappers import Response
 
 from fedidoc.errors import BadInput, Conflict, TooMany
 from fedidoc.model import Account
 from fedidoc.web import forms, gate
+from fedidoc.web.gate import Response
+from fedidoc.web.pages.drafts import begun
 from fedidoc.web.render import page
 
 blueprint = Blueprint("settings", __name__)
@@ -16,7 +17,8 @@ blueprint = Blueprint("settings", __name__)
 @blueprint.get("/settings")
 async def show() -> Response:
     account = gate.member()
-    return await _settings(account, await _profile_form(account))
+    form, _ = await begun(account, "settings", (await _profile_form(account)).values)
+    return await _settings(account, form)
 
 
 @blueprint.post("/settings")
@@ -34,6 +36,7 @@ async def save() -> Response:
     except BadInput as error:
         form.refuse_for(error, otherwise="name")
         return await _settings(account, form, error.status)
+    await gate.services().drafts.delete(account, "settings")
     return gate.go("/settings", "saved")
 
 

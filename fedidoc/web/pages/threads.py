@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from quart import Blueprint, redirect, request
-from werkzeug.wrappers import Response
 
 from fedidoc.clinical.cases import Thread
 from fedidoc.errors import BadInput, Conflict, Forbidden, NotFound
 from fedidoc.model import Account, CaseState, Post
 from fedidoc.web import forms, gate
+from fedidoc.web.gate import Response
 from fedidoc.web.pages.drafts import begun
 from fedidoc.web.pages.writing import LABELS, own_post
 from fedidoc.web.render import once, page

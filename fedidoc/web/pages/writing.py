@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from quart import Blueprint, redirect, request
-from werkzeug.wrappers import Response
 
 from fedidoc.clinical.cases import AGE_BANDS, CaseDraft
 from fedidoc.errors import BadInput, NotFound
 from fedidoc.model import Account, Audience, Media, Post, PostKind
 from fedidoc.web import forms, gate, words
+from fedidoc.web.gate import Response
 from fedidoc.web.pages.drafts import begun
 from fedidoc.web.pages.specialties import chosen_specialty
 from fedidoc.web.render import once, page
@@ -120,9 +120,7 @@ async def edit(post_id: str) -> Response:
     if form.wrong:
         if is_case:
             return await _case_page(account, form, post=post, media=media, status=400)
-        return await page(
-            "cases/edit_answer.html", status=400, form=form, post=post, place=place
-        )
+        return await page("cases/edit_answer.html", status=400, form=form, post=post, place=place)
     await rooms.drafts.delete(account, place)
     return gate.go(f"/cases/{post_id}", "edited")
 
