@@ -239,6 +239,8 @@ class Accounts:
         (only to who knows its password); TooMany after too many tries.
         """
         name = name_or_email.strip().removeprefix("@").lower()[:320]
+        # No account has a name that holds anything else; the database would not take it either.
+        name = name if name.isprintable() else "-"
         account_key = self._vault.fingerprint(name, "login throttle")
         caller = network_of(address)
         self._tries_by_caller.take(caller)
@@ -334,7 +336,7 @@ class Accounts:
 
     async def token(self, text: str) -> Account | None:
         """Who a token acts for; None for an unknown or revoked one."""
-        mac = self._vault.fingerprint(text, "api token")
+        mac = self._vault.fingerprint(text if text.isascii() else "", "api token")
         account = await people.account_by_token(self._db, mac)
         if account is None or account.standing is Standing.SUSPENDED:
             return None
@@ -415,7 +417,8 @@ class Accounts:
         await moderation.append(tx, self._clock.now(), by, action, subject, detail)
 
     def _session_mac(self, token: str) -> str:
-        return self._vault.fingerprint(token, "session")
+        # A cookie may hold anything; ours are ASCII.
+        return self._vault.fingerprint(token if token.isascii() else "", "session")
 
     def _email_mac(self, email: str) -> str:
         return self._vault.fingerprint(email.strip().lower(), "e-mail")

@@ -77,7 +77,7 @@ def tidy(claim: Claim, roles: Collection[str]) -> Claim:
     if in_the_states and not number and claim.profession is not Role.STUDENT:
         raise BadInput("Give your NPI; everybody licensed in the United States has one.",
                        field="npi")  # fmt: skip
-    note = claim.note.replace("\r\n", "\n").strip()
+    note = tidy_lines(claim.note)
     if len(note) > 2000:
         raise BadInput("Keep the note under 2,000 characters.", field="note")
     return replace(
@@ -90,13 +90,18 @@ def tidy(claim: Claim, roles: Collection[str]) -> Claim:
     )
 
 
+def tidy_lines(text: str) -> str:
+    """Lines that somebody typed, without what no database and no page can hold."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ").split("\n")
+    return "\n".join("".join(filter(str.isprintable, line)).rstrip() for line in lines).strip()
+
+
 def _tidy_jurisdiction(text: str, npi: str) -> str:
     code = text.strip().upper()
     if npi and code in US_STATES:
         code = f"US-{code}"
-    if _JURISDICTION.fullmatch(code) is None or (
-        code.startswith("US-") and code[3:] not in US_STATES
-    ):
+    unknown_state = code.startswith("US-") and code[3:] not in US_STATES
+    if not text.isascii() or _JURISDICTION.fullmatch(code) is None or unknown_state:
         raise BadInput(
             "Give the state or country of your licence as a code, such as US-NY, CA-ON or DE.",
             field="jurisdiction",

@@ -131,7 +131,7 @@ class Desks:
     async def _differences(self, claim: Claim, row: RegisterRow) -> tuple[Difference, ...]:
         labels: dict[str, str] = {}
         for code in row.taxonomies:
-            specialty: Specialty | None = await self._specialties.find(code)
+            specialty = await self._specialties.find(code)
             if specialty is not None:
                 labels[code] = specialty.label
         return (

@@ -316,7 +316,7 @@ class Review:
 
 
 def _tidy_reason(reason: str) -> str:
-    reason = reason.replace("\r\n", "\n").strip()
+    reason = claims.tidy_lines(reason)
     if not reason:
         raise BadInput("Give a reason.", field="reason")
     if len(reason) > _MOST_REASON:

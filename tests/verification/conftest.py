@@ -1,0 +1,3 @@
+from tests.house import any_house, house
+
+__all__ = ["any_house", "house"]
