@@ -89,6 +89,8 @@ def render(
     port: int,
     database: str,
     plain: bool,
+    description: str = "",
+    accent: str = "",
 ) -> str:
     """The text of a new configuration; ConfigError if a value cannot stand in it."""
     lines = [
@@ -99,6 +101,8 @@ def render(
         f"name = {_quote(name)}",
         f"kind = {_quote(kind)}",
         f"contact = {_quote(contact)}",
+        *([f"description = {_quote(description)}"] if description else []),
+        *([f"accent = {_quote(accent)}"] if accent else []),
         "",
         "[server]",
         f"host = {_quote(host)}",
