@@ -9,15 +9,15 @@ from pathlib import Path
 import click
 
 from fedidoc import app
+from fedidoc.cli import members
 from fedidoc.cli.console import Console, Refused, common, pass_console, run_async
-from fedidoc.clinical.cases import AGE_BANDS, SEXES, CaseDraft
+from fedidoc.clinical.drafting import AGE_BANDS, AUDIENCES, SEXES, CaseDraft
 from fedidoc.clinical.phi import Finding, IdentifiersFound
 from fedidoc.federation.urls import Urls
 from fedidoc.model import Audience, EventKind
 from fedidoc.storage import events
 
 MAX_TEXT = 256 * 1024
-AUDIENCES = [Audience.PUBLIC.value, Audience.VERIFIED.value, Audience.FOLLOWERS.value]
 
 
 @click.command()
@@ -54,12 +54,12 @@ def case() -> None:
     type=click.Path(path_type=Path, allow_dash=True),
     help="A file with the case, or - for standard input. Markdown.",
 )
-@click.option("--audience", required=True, type=click.Choice(AUDIENCES))
+@click.option("--audience", required=True, type=click.Choice([a.value for a in AUDIENCES]))
 @click.option("--specialty", help="NUCC code (default: the member's own).")
 @click.option("--age-band", type=click.Choice(AGE_BANDS))
 @click.option("--sex", type=click.Choice(SEXES))
 @click.option("--findings", default="", help="The findings, if they stand apart.")
-@click.option("--question", default="", help="The question, if it stands apart.")
+@click.option("--question", help="What the author would like to know (default: the title).")
 @click.option(
     "--confirm",
     multiple=True,
@@ -79,24 +79,25 @@ async def open_case(
     age_band: str | None,
     sex: str | None,
     findings: str,
-    question: str,
+    question: str | None,
     confirm: tuple[str, ...],
 ) -> None:
     """Open a case in USERNAME's name: the same path and the same guard as the page."""
     text = _read(file)
     async with app.build_rooms(console.config()) as rooms:
         account = await rooms.services.accounts.show(username)
-        code = specialty or (account.specialty.code if account.specialty else None)
+        field = account.specialty
+        if specialty is not None:
+            field = await members.specialty_of(rooms, specialty)
         draft = CaseDraft(
             title=title,
-            specialty_code=code,
+            specialty=field,
             age_band=age_band,
             sex=sex,
             presentation=text,
             findings=findings,
-            question=question,
+            question=question or title,
             audience=Audience(audience),
-            media=(),
             confirmed=confirm,
             once=rooms.services.clock.random_id(),
         )

@@ -63,7 +63,7 @@ async def add(
             email,
             name,
             Role(role),
-            await _specialty(rooms, specialty),
+            await specialty_of(rooms, specialty) if specialty is not None else None,
             admin=admin,
             password=password,
             by=BY,
@@ -167,9 +167,8 @@ async def create(console: Console, username: str, name: str) -> None:
         console.record({"username": username, "token": made}, made)
 
 
-async def _specialty(rooms: app.Rooms, code: str | None) -> Specialty | None:
-    if code is None:
-        return None
+async def specialty_of(rooms: app.Rooms, code: str) -> Specialty:
+    """The specialty with a NUCC code; Refused says what to do about one that is not known."""
     found = await rooms.services.specialties.find(code)
     if found is None:
         raise Refused(

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from fedidoc import app
 from fedidoc.cli.console import Refused
-from fedidoc.clinical.cases import CaseDraft
+from fedidoc.clinical.drafting import CaseDraft
 from fedidoc.config import Config
 from fedidoc.model import Account, Audience, FollowState, Post, Role
 from fedidoc.storage import cases
@@ -118,15 +118,13 @@ async def _tell(
     clock = author.rooms.services.clock
     draft = CaseDraft(
         title=case["title"],
-        specialty_code=case["specialty"],
+        specialty=await author.rooms.services.specialties.find(case["specialty"]),
         age_band=case["age_band"],
         sex=case["sex"],
         presentation=case["presentation"].strip(),
         findings=case["findings"].strip(),
         question=case["question"].strip(),
         audience=Audience(case["audience"]),
-        media=(),
-        confirmed=(),
         once=clock.random_id(),
     )
     opened = await author.rooms.services.cases.open_case(author.account, draft)
