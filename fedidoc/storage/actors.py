@@ -123,6 +123,13 @@ async def _where_in(reader: Reader, column: str, values: Iterable[str]) -> list[
     return found
 
 
+async def local_ids(reader: Reader, actor_ids: Iterable[str]) -> set[str]:
+    """Those of the internal ids that are actors of this instance."""
+    where, params = among("id", actor_ids)
+    rows = await reader.fetch_all(f"SELECT id FROM actors WHERE local = 1 AND {where}", params)
+    return {row["id"] for row in rows}
+
+
 async def by_handle(reader: Reader, username: str, host: str) -> Actor | None:
     """The actor called `@username@host`, as it writes itself; `host` in lower case."""
     row = await reader.fetch_one(
