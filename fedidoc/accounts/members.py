@@ -366,6 +366,7 @@ class Accounts:
 
     async def suspend(self, username: str, *, reason: str, by: str) -> Account:
         """End a member's sessions, tokens and credential, and tell peers. Conflict if it is so."""
+        reason = "".join(filter(str.isprintable, reason))[:1000]
         async with self._db.transaction() as tx:
             account = await self._member(tx, username)
             if not await people.suspend(tx, account.id):

@@ -149,6 +149,7 @@ class Review:
     ) -> ApplicationView:
         reason = _tidy_reason(reason)
         async with self._db.transaction() as tx:
+            await self._lock(tx, application_id)
             reviewer = await self._reviewer(tx, by)
             found = await self._undecided(tx, application_id, reviewer, state)
             if found.state == state:
@@ -179,9 +180,10 @@ class Review:
         if before is None:
             raise NotFound
         async with self._db.transaction() as tx:
-            reviewer = await self._reviewer(tx, by)
+            await self._lock(tx, application_id)
             if before.npi_mac:
                 await tx.lock(f"npi {before.npi_mac}")
+            reviewer = await self._reviewer(tx, by)
             found = await self._undecided(tx, application_id, reviewer, State.APPROVED)
             if found.state == State.APPROVED:
                 return self._desks.view(found)
@@ -267,6 +269,10 @@ class Review:
         )
         await self._notify(tx, NotificationKind.VERIFIED, account.actor_id)
         await self._record(tx, by, "application_approved", found.id, {"evidence": kind.value})
+
+    async def _lock(self, tx: Transaction, application_id: str) -> None:
+        """One decision at a time, so that the second of two clicks sees what the first did."""
+        await tx.lock(f"application {application_id}")
 
     async def _undecided(
         self, tx: Transaction, application_id: str, reviewer: Account, after: State

@@ -126,6 +126,8 @@ class Trust:
         by: str,
     ) -> Peer:
         host = self._host(host)
+        if reason is not None:
+            reason = "".join(filter(str.isprintable, reason))[:1000] or None
         now = self._clock.now()
         async with self._db.transaction() as tx:
             known = await peers.get(tx, host)

@@ -334,7 +334,7 @@ async def test_suspension_ends_everything_and_restoring_brings_the_standing_back
     signed_in = await house.accounts.log_in("anna", PASSWORD, address=ADDRESS)
     token = await house.accounts.create_token("anna", by="operator")
     until = (await house.actor(account)).badge.valid_until
-    suspended = await house.accounts.suspend("anna", reason="lost licence", by="operator")
+    suspended = await house.accounts.suspend("anna", reason="lost \0licence\ud800", by="operator")
     assert suspended.standing is Standing.SUSPENDED
     assert await house.accounts.session(signed_in.token) is None
     assert await house.accounts.token(token) is None
