@@ -19,8 +19,8 @@ from fedidoc.activitypub.errors import DocumentError, Refused
 from fedidoc.activitypub.inspect import ACTOR_TYPES
 from fedidoc.activitypub.messages import Request
 from fedidoc.activitypub.receive import VerifiedActivity, receive
-from fedidoc.clinical.cases import Cases
 from fedidoc.clinical.follows import Follows
+from fedidoc.clinical.incoming import Incoming
 from fedidoc.clock import MINUTE, Clock
 from fedidoc.federation.bounded import Recent
 from fedidoc.federation.handlers import Batch, Received, accept_table
@@ -61,7 +61,7 @@ class Inbox:
         trust: Trust,
         keyring: Keyring,
         remote: Remote,
-        cases: Cases,
+        cases: Incoming,
         follows: Follows,
         *,
         wake: Callable[[Queue], None] = lambda queue: None,

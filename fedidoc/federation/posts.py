@@ -13,7 +13,7 @@ from typing import Any
 from fedidoc.activitypub.addressing import same_origin
 from fedidoc.activitypub.documents import ActivityDocument, ObjectDocument, is_public, read_object
 from fedidoc.activitypub.errors import DocumentError
-from fedidoc.clinical.cases import RemotePost
+from fedidoc.clinical.incoming import RemotePost
 from fedidoc.clock import Clock
 from fedidoc.federation.profiles import line, web_url
 from fedidoc.model import Actor, Audience, CaseFields, CaseState, Media, Specialty
@@ -55,7 +55,6 @@ def read_post(
         content = f"<p>{escape(content)}</p>"
     fields = _read_case(document.case) if document.case is not None else None
     title = document.name or document.summary or ""
-    now = clock.now()
     named = (known.get(uri) for uri in names_in(document, activity))
     url = web_url(document.url)
     return RemotePost(
@@ -69,8 +68,8 @@ def read_post(
         media=tuple(_read_pictures(document, clock)),
         url=url if url and same_origin(url, author.uri) else document.id,
         sensitive=document.sensitive or bool(document.summary),
-        published=min(document.published, now) if document.published else now,
-        edited=min(document.updated, now) if document.updated else None,
+        published=document.published,
+        edited=document.updated,
         recipients=tuple(dict.fromkeys(a.id for a in named if a is not None and a != author)),
     )
 

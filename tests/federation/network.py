@@ -31,6 +31,7 @@ from fedidoc.activitypub.fetch import Fetcher
 from fedidoc.activitypub.guard import Guard
 from fedidoc.activitypub.messages import Request
 from fedidoc.activitypub.signatures import Scheme, SigningKey, sign
+from fedidoc.clinical.incoming import Incoming
 from fedidoc.clock import FrozenClock
 from fedidoc.config import Config, Federation, Instance, Secrets, Server
 from fedidoc.federation.badges import Badges
@@ -46,6 +47,7 @@ from fedidoc.federation.signing import InstanceSigner, SigningKeys
 from fedidoc.federation.tasks import Acquaintance, Tasks
 from fedidoc.federation.urls import Urls
 from fedidoc.jobs import Lane, Runner
+from fedidoc.log import Log
 from fedidoc.model import Account, Actor, NotificationKind, Role, Specialty
 from fedidoc.storage import actors, keys
 from fedidoc.storage.engine import Database, Transaction
@@ -142,10 +144,11 @@ class Node:
             badges,
         )  # fmt: skip
         self.cases = Cases(self.db, self.clock, self.urls)
+        self.incoming = Incoming(self.clock)
         self.follows = Follows(self.db, self.clock, self.urls)
         self.publications = Publications(self.urls, name=self.name, description="")
         self.inbox = Inbox(
-            self.db, self.clock, self.urls, self.trust, self.keyring, self.remote, self.cases,
+            self.db, self.clock, self.urls, self.trust, self.keyring, self.remote, self.incoming,
             self.follows,
         )  # fmt: skip
         self.outbox = Outbox(
@@ -163,6 +166,7 @@ class Node:
         self.runner = Runner(
             self.db,
             self.clock,
+            Log("jobs"),
             [
                 Lane("tasks", self.tasks.work),
                 Lane("inbox", self.inbox.process),

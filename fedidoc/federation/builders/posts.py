@@ -12,7 +12,7 @@ from html import escape
 from typing import Any
 
 from fedidoc.activitypub.documents import PUBLIC
-from fedidoc.clinical.text import render
+from fedidoc.clinical import drafting
 from fedidoc.clock import iso
 from fedidoc.federation.urls import Urls
 from fedidoc.model import Actor, Audience, CaseFields, ClearedText, Media, Post
@@ -100,18 +100,8 @@ def case_html(title: str, fields: CaseFields) -> str:
     sex = _SEXES.get(fields.sex or "unknown")
     specialty = fields.specialty.label if fields.specialty else None
     line = " · ".join(part for part in (specialty, age, sex) if part)
-    parts = [f"<p><strong>{escape(title)}</strong></p>", f"<p>{escape(line)}</p>" if line else ""]
-    sections = (
-        ("Presentation", fields.presentation),
-        ("Findings", fields.findings),
-        ("Question", fields.question),
-        ("Outcome", fields.outcome),
-        ("Teaching points", fields.teaching_points),
-    )
-    parts += [
-        f"<p><strong>{heading}</strong></p>{render(text)}" for heading, text in sections if text
-    ]
-    return "".join(parts)
+    heading = f"<p><strong>{escape(title)}</strong></p>"
+    return heading + (f"<p>{escape(line)}</p>" if line else "") + drafting.case_html(fields)
 
 
 def _case(fields: CaseFields) -> dict[str, Any]:

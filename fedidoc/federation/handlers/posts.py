@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fedidoc.activitypub.addressing import same_origin
 from fedidoc.activitypub.errors import DocumentError
 from fedidoc.activitypub.inspect import POST_TYPES
-from fedidoc.clinical.cases import RemotePost
+from fedidoc.clinical.incoming import RemotePost
 from fedidoc.federation.handlers import actors
 from fedidoc.federation.handlers.table import Batch, Received, Table
 from fedidoc.federation.posts import read_object_of, read_post

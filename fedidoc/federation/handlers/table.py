@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedidoc.activitypub.documents import ActivityDocument, types
-from fedidoc.clinical.cases import Cases
 from fedidoc.clinical.follows import Follows
+from fedidoc.clinical.incoming import Incoming
 from fedidoc.clock import Clock
 from fedidoc.federation.remote import Missing
 from fedidoc.federation.urls import Urls
@@ -47,7 +47,7 @@ class Batch:
     tx: Transaction
     urls: Urls
     clock: Clock
-    cases: Cases
+    cases: Incoming
     follows: Follows
     actors: Mapping[str, Actor]
     documents: Mapping[str, dict[str, Any] | Missing]

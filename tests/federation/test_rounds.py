@@ -1,0 +1,214 @@
+"""One case from the first follow to its deletion, over real sockets and databases."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+
+from fedidoc.clinical.drafting import CaseDraft
+from fedidoc.clock import MINUTE
+from fedidoc.model import Account, Actor, Audience, FollowState, Post
+from fedidoc.storage import activities, actors, cases, follows, queues
+from tests.federation.network import CARDIOLOGY, Network, Node
+
+DRAFT = CaseDraft(
+    title="Syncope on exertion",
+    presentation="Two episodes of syncope while climbing stairs.",
+    question="Surgery or catheter?",
+    specialty=CARDIOLOGY,
+    age_band="70-79",
+    sex="female",
+    findings="Late peaking systolic murmur.",
+    audience=Audience.FOLLOWERS,
+)
+
+
+class Pair(NamedTuple):
+    """Ada of the hospital writes, Bob of the society reads."""
+
+    network: Network
+    hospital: Node
+    society: Node
+    ada: Account
+    bob: Account
+
+    async def follow(self) -> Actor:
+        """Bob finds Ada by her handle and follows her."""
+        ada = await self.society.remote.find(f"@ada@{self.hospital.domain}")
+        await self.society.follows.follow(self.bob, ada)
+        await self.network.settle()
+        return ada
+
+    async def open_case(self, audience: Audience = Audience.FOLLOWERS) -> tuple[Post, Post | None]:
+        """Ada's case, as it is here and as it arrived there."""
+        draft = CaseDraft(**{**vars_of(DRAFT), "audience": audience})
+        here = await self.hospital.cases.open_case(self.ada, draft)
+        await self.network.settle()
+        return here, await cases.by_uri(self.society.db, here.uri)
+
+
+def vars_of(draft: CaseDraft) -> dict[str, object]:
+    return {name: getattr(draft, name) for name in CaseDraft.__dataclass_fields__}
+
+
+@pytest.fixture
+async def pair(network: Network) -> Pair:
+    hospital, society = await network.instance("hospital"), await network.instance("society")
+    await network.befriend(hospital, society)
+    return Pair(
+        network, hospital, society, await hospital.member("ada"), await society.member("bob")
+    )
+
+
+async def effects(node: Node) -> list[str]:
+    rows = await node.db.fetch_all("SELECT effect FROM inbox WHERE state = 'done' ORDER BY id")
+    return [row["effect"] for row in rows]
+
+
+async def test_peers_that_met_know_each_others_key_software_and_inbox(pair: Pair) -> None:
+    peer = next(iter(await pair.hospital.trust.peers()))
+    assert (peer.software, peer.shared_inbox) == ("fedidoc", pair.society.urls.shared_inbox)
+    assert peer.issuer_key_id == pair.society.urls.credential_key
+    assert pair.hospital.trust.issuer(pair.society.domain) is not None
+
+
+async def test_a_follow_is_accepted_and_seen_on_both_sides(pair: Pair) -> None:
+    await pair.follow()
+    there = await actors.by_uri(pair.society.db, pair.hospital.urls.actor("ada"))
+    assert there is not None
+    asked = await follows.between(pair.society.db, pair.bob.actor_id, there.id)
+    assert asked is not None
+    assert asked.state is FollowState.ACCEPTED
+    followers = await follows.followers_of(pair.hospital.db, pair.ada.actor_id)
+    assert [actor.handle for actor in followers] == [f"@bob@{pair.society.domain}"]
+
+
+async def test_each_sees_that_the_other_is_verified_and_by_whom(pair: Pair) -> None:
+    ada = await pair.follow()
+    assert ada.badge.verified
+    assert (ada.badge.issuer, ada.badge.profession) == (pair.hospital.domain, "physician")
+    assert ada.badge.specialty == CARDIOLOGY
+    bob = await actors.by_uri(pair.hospital.db, pair.society.urls.actor("bob"))
+    assert bob is not None
+    assert bob.badge.verified
+    assert bob.badge.issuer == pair.society.domain
+
+
+@pytest.mark.parametrize("audience", [Audience.FOLLOWERS, Audience.VERIFIED, Audience.PUBLIC])
+async def test_a_case_arrives_whole_and_its_answer_comes_home(
+    pair: Pair, audience: Audience
+) -> None:
+    await pair.follow()
+    here, there = await pair.open_case(audience)
+    assert there is not None
+    assert (there.title, there.audience, there.fields) == (here.title, audience, here.fields)
+    assert there.author.handle == f"@ada@{pair.hospital.domain}"
+    answer = await pair.society.cases.reply(pair.bob, there.id, "Catheter, I would say.")
+    await pair.network.settle()
+    home = await cases.by_uri(pair.hospital.db, answer.uri)
+    assert home is not None
+    assert (home.parent_id, home.case_id, home.audience) == (here.id, here.id, audience)
+    assert "Catheter" in home.html
+    assert home.author.badge.verified
+    counts = await queues.counts(pair.hospital.db)
+    assert (counts["inbox"]["dead"], counts["delivery"]["dead"]) == (0, 0)
+
+
+async def test_a_case_for_verified_colleagues_comes_without_a_follow(pair: Pair) -> None:
+    _, there = await pair.open_case(Audience.VERIFIED)
+    assert there is not None
+    assert there.audience is Audience.VERIFIED
+
+
+async def test_a_case_for_followers_goes_nowhere_without_one(pair: Pair) -> None:
+    here, there = await pair.open_case(Audience.FOLLOWERS)
+    assert there is None
+    assert await activities.inboxes_of_post(pair.hospital.db, here.id) == []
+    status, _, _ = await pair.society.ask(pair.hospital, f"/objects/{here.id}")
+    assert status == 404
+
+
+async def test_an_edit_and_a_deletion_reach_those_who_have_it(pair: Pair) -> None:
+    await pair.follow()
+    _, there = await pair.open_case()
+    assert there is not None
+    answer = await pair.society.cases.reply(pair.bob, there.id, "Catheter, I would say.")
+    await pair.network.settle()
+    pair.network.clock.advance(MINUTE)
+    await pair.society.cases.edit_reply(pair.bob, answer.id, "Surgery, after all.")
+    await pair.network.settle()
+    home = await cases.by_uri(pair.hospital.db, answer.uri)
+    assert home is not None
+    assert "Surgery" in home.html
+    assert "Catheter" not in home.html
+    await pair.society.cases.delete(pair.bob, answer.id)
+    await pair.network.settle()
+    home = await cases.by_uri(pair.hospital.db, answer.uri)
+    assert home is not None
+    assert (home.deleted is not None, home.html) == (True, "")
+
+
+async def test_a_deletion_still_reaches_who_has_unfollowed(pair: Pair) -> None:
+    ada = await pair.follow()
+    here, there = await pair.open_case()
+    assert there is not None
+    await pair.society.follows.unfollow(pair.bob, ada)
+    await pair.network.settle()
+    assert await follows.followers_of(pair.hospital.db, pair.ada.actor_id) == []
+    await pair.hospital.cases.delete(pair.ada, here.id)
+    await pair.network.settle()
+    there = await cases.by_uri(pair.society.db, here.uri)
+    assert there is not None
+    assert there.deleted is not None
+
+
+async def test_a_peer_reads_what_it_may_and_nothing_else(pair: Pair) -> None:
+    await pair.follow()
+    here, _ = await pair.open_case(Audience.FOLLOWERS)
+    stranger = await pair.network.instance("stranger")
+    await pair.hospital.trust.allow(stranger.domain, require_credential=False, by="test")
+    for path in (f"/objects/{here.id}", f"/objects/{here.id}/context"):
+        assert (await pair.society.ask(pair.hospital, path))[0] == 200
+        assert (await stranger.ask(pair.hospital, path))[0] == 404
+    listed = (await pair.society.ask(pair.hospital, "/users/ada/outbox?before="))[2]
+    assert here.uri.encode() in listed
+    hidden = (await stranger.ask(pair.hospital, "/users/ada/outbox?before="))[2]
+    assert here.uri.encode() not in hidden
+    assert b'"totalItems":0' in (await stranger.ask(pair.hospital, "/users/ada/outbox"))[2]
+
+
+async def test_verified_cases_never_go_to_peers_without_credentials(network: Network) -> None:
+    hospital, society = await network.instance("hospital"), await network.instance("society")
+    await hospital.trust.allow(society.domain, require_credential=False, by="test")
+    await society.trust.allow(hospital.domain, require_credential=True, by="test")
+    await network.settle()
+    pair = Pair(
+        network, hospital, society, await hospital.member("ada"), await society.member("bob")
+    )
+    await pair.follow()
+    here, there = await pair.open_case(Audience.VERIFIED)
+    assert there is None
+    assert (await society.ask(hospital, f"/objects/{here.id}"))[0] == 404
+    _, there = await pair.open_case(Audience.FOLLOWERS)
+    assert there is not None
+
+
+async def test_an_unverified_author_is_not_heard(pair: Pair) -> None:
+    carl = await pair.society.member("carl", verified=False)
+    ada = await pair.society.remote.find(f"@ada@{pair.hospital.domain}")
+    await pair.society.follows.follow(carl, ada)
+    await pair.network.settle()
+    _, there = await pair.open_case()
+    assert there is not None
+    answer = await pair.society.cases.reply(carl, there.id, "Hear me.")
+    await pair.network.settle()
+    assert await cases.by_uri(pair.hospital.db, answer.uri) is None
+    assert (await effects(pair.hospital))[-1].startswith("refused: the author is not verified")
+
+
+async def test_between_fedidoc_instances_ed25519_signs(pair: Pair) -> None:
+    await pair.follow()
+    assert await queues.schemes(pair.society.db, [pair.hospital.domain]) == {
+        pair.hospital.domain: "rfc9421-ed25519"
+    }
