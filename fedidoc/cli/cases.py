@@ -13,7 +13,6 @@ from fedidoc.cli import members
 from fedidoc.cli.console import Console, Refused, common, pass_console, run_async
 from fedidoc.clinical.drafting import AGE_BANDS, AUDIENCES, SEXES, CaseDraft
 from fedidoc.clinical.phi import Finding, IdentifiersFound
-from fedidoc.federation.urls import Urls
 from fedidoc.model import Audience, EventKind
 from fedidoc.storage import events
 
@@ -106,7 +105,7 @@ async def open_case(
         except IdentifiersFound as error:
             raise Refused(f"{error.text} {_words(error.findings)}") from error
         event = await events.about(rooms.db, EventKind.POST_PUBLISHED, post.id)
-        activity = Urls(rooms.services.config.base_url).activity(event) if event else None
+        activity = rooms.urls.activity(event) if event else None
         console.record({"object": post.uri, "activity": activity}, f"Opened: {post.url}")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import click
 from hypercorn.asyncio import serve as run_hypercorn
 from hypercorn.config import Config as Hypercorn
+from hypercorn.utils import LifespanFailureError
 
 from fedidoc import __version__, app
 from fedidoc import log as logging_house
@@ -34,6 +35,8 @@ async def serve(console: Console, no_worker: bool) -> None:
     config = console.config()
     listener = listen(config)
     logging_house.configure(config.log.level)
+    # Here, where what is wrong with the database can still be said in a sentence.
+    await app.migrate_database(config)
     stop = stop_on_signals()
     console.record(
         {"url": config.base_url, "host": config.server.host, "port": config.server.port},
@@ -103,7 +106,8 @@ async def run_server(
     config: Config, listener: socket.socket, stop: asyncio.Event, *, workers: bool
 ) -> None:
     """Answer on the socket until `stop` is set; what is being answered then may still end."""
-    application = app.create_app(config, workers=workers)
+    # Hypercorn's types name each message; ours is any ASGI server's.
+    application: Any = app.create_app(config, workers=workers)
     server = asyncio.create_task(
         run_hypercorn(application, _settings(config, listener), shutdown_trigger=stop.wait)
     )
@@ -112,6 +116,8 @@ async def run_server(
         await asyncio.wait({server, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         await asyncio.wait_for(server, GRACE_SECONDS)
+    except LifespanFailureError as error:
+        raise Refused(f"The instance did not start: {error}") from error
     except TimeoutError:
         return
     except asyncio.CancelledError:
