@@ -32,7 +32,7 @@ def may_read(viewer: Viewer, post: Post, *, follows: Collection[str], root: Post
 
     `follows`: ids of actors whom the viewer follows, accepted (those of the two authors are
     enough). `root`: the case that a reply belongs to, if it is known here; who may read the case
-    may read its replies, except those addressed to somebody else alone.
+    may read its replies, except those that are for fewer than the case.
     """
     if not viewer.verified:
         return False
@@ -41,6 +41,9 @@ def may_read(viewer: Viewer, post: Post, *, follows: Collection[str], root: Post
     if post.audience is Audience.DIRECT:
         return False
     if root is not None and root.id != post.id:
+        if post.audience is Audience.FOLLOWERS and root.audience is not Audience.FOLLOWERS:
+            # A plain server's reply to its author's followers alone, under a wider case.
+            return post.author.id in follows
         return may_read(viewer, root, follows=follows, root=None)
     if post.audience is Audience.FOLLOWERS:
         return post.author.id in follows
@@ -66,6 +69,6 @@ def may_close(viewer: Viewer, post: Post) -> bool:
     return may_change(viewer, post) and post.kind is PostKind.CASE
 
 
-def may_announce(post: Post) -> bool:
+def may_announce(audience: Audience) -> bool:
     """Only what is public may be passed on; anything else would leave its audience."""
-    return post.deleted is None and post.audience is Audience.PUBLIC
+    return audience is Audience.PUBLIC

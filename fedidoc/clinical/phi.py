@@ -148,6 +148,14 @@ def clear(text: str, *, confirmed: Collection[str] = ()) -> ClearedText | list[F
     return ClearedText(text, GUARD, tuple(sorted(kinds)))
 
 
+def join(parts: Iterable[ClearedText]) -> ClearedText:
+    """Cleared texts as one, with what was confirmed in any of them."""
+    cleared = list(parts)
+    confirmed = {kind for part in cleared for kind in part.confirmed}
+    whole = "\n\n".join(part.text for part in cleared if part.text)
+    return ClearedText(whole, GUARD, tuple(sorted(confirmed)))
+
+
 def clear_fields(
     fields: Mapping[str, str], *, confirmed: Collection[str] = ()
 ) -> dict[str, ClearedText]:

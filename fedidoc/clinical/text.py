@@ -44,8 +44,10 @@ _SIMPLE_TAG = re.compile(
     r"<(/?+)([a-zA-Z][a-zA-Z0-9]*+)"
     r"(?:\s++[a-zA-Z_:][\w:.-]*+(?:=(?:\"[^\"<>]*+\"|'[^'<>]*+'|[^\s\"'<>=`]++))?+)*+\s*+/?+>"
 )
-_NOT_NESTING = {"area", "base", "br", "col", "dd", "dt", "embed", "hr", "img", "input", "li", "link",
-                "meta", "p", "source", "track", "wbr"}  # fmt: skip
+_NOT_NESTING = {
+    "area", "base", "br", "col", "dd", "dt", "embed", "hr", "img", "input", "li", "link", "meta",
+    "p", "source", "track", "wbr",
+}  # fmt: skip
 # Elements in which a parser reads tags otherwise than in running text.
 _ODD = {"script", "style", "textarea", "title", "noscript", "iframe", "xmp", "plaintext", "noembed",
         "noframes", "template", "svg", "math", "select", "table", "frameset"}  # fmt: skip
