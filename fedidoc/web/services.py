@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fedidoc.clinical.cases import Cases
     from fedidoc.clinical.drafts import Drafts
     from fedidoc.clinical.follows import Follows
-    from fedidoc.clinical.media import MediaStore
+    from fedidoc.clinical.media import Pictures
     from fedidoc.clinical.notifications import Notifications
     from fedidoc.clinical.profiles import Profiles
     from fedidoc.federation.remote import Remote
@@ -33,7 +33,7 @@ class Services:
     trust: Trust
     cases: Cases
     drafts: Drafts
-    media: MediaStore
+    media: Pictures
     follows: Follows
     notifications: Notifications
     profiles: Profiles

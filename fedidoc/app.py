@@ -1,0 +1,334 @@
+"""The only wiring: from a configuration to the rooms of one instance, and to its application.
+
+async with build_rooms(config) as rooms:      # commands and workers
+    await rooms.services.accounts.show("osler")
+
+application = create_app(config)              # plain ASGI, for Hypercorn or another server
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+from fedidoc import __version__
+from fedidoc.accounts import Accounts
+from fedidoc.activitypub.fetch import Fetcher
+from fedidoc.activitypub.guard import Guard
+from fedidoc.clinical.cases import Cases
+from fedidoc.clinical.drafts import Drafts
+from fedidoc.clinical.follows import Follows
+from fedidoc.clinical.incoming import Incoming
+from fedidoc.clinical.media import Pictures
+from fedidoc.clinical.notifications import Notifications
+from fedidoc.clinical.profiles import Profiles
+from fedidoc.clock import DAY, HOUR, Clock
+from fedidoc.config import Config
+from fedidoc.errors import FedidocError
+from fedidoc.federation.badges import Badges
+from fedidoc.federation.expansion import Expansion
+from fedidoc.federation.inbox import Inbox
+from fedidoc.federation.keyring import Keyring
+from fedidoc.federation.outbox import Outbox
+from fedidoc.federation.peering import Peering
+from fedidoc.federation.publications import Publications
+from fedidoc.federation.reading import Reading
+from fedidoc.federation.remote import Remote
+from fedidoc.federation.signing import InstanceSigner, SigningKeys
+from fedidoc.federation.tasks import Acquaintance, Tasks
+from fedidoc.federation.urls import Urls
+from fedidoc.jobs import Lane, Runner
+from fedidoc.log import Log, cause_of
+from fedidoc.model import NotificationKind
+from fedidoc.storage import actors, keys, people, queues
+from fedidoc.storage.engine import Database, Transaction
+from fedidoc.storage.migrate import migrate
+from fedidoc.storage.queues import Queue
+from fedidoc.vault import Vault
+from fedidoc.verification.credentials import Credentials
+from fedidoc.verification.registries import Nppes
+from fedidoc.verification.review import Review
+from fedidoc.verification.specialties import Specialties
+from fedidoc.verification.trust import Trust
+from fedidoc.web.pages import create_pages
+from fedidoc.web.protocol import App, Protocol, Receive, Scope, Send
+from fedidoc.web.services import Services
+
+# How long the contents of what is done stay readable for an operator who looks for a fault.
+_KEEP_DONE = 7 * DAY
+# How long a peer's activity id is remembered; signatures are accepted for 13 hours at the most.
+_REMEMBER_IDS = 30 * DAY
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """One instance's rooms, bound to its database."""
+
+    config: Config
+    db: Database
+    services: Services
+    inbox: Inbox
+    reading: Reading
+    tasks: Tasks
+    runner: Runner
+    urls: Urls
+
+
+class _Bell:
+    """Wakes the workers once there are any: rooms are made before the runner that they wake."""
+
+    def __init__(self) -> None:
+        self.runner: Runner | None = None
+
+    def __call__(self, queue: str) -> None:
+        if self.runner is not None:
+            self.runner.wake(cast(Queue, queue))
+
+
+async def migrate_database(config: Config) -> list[str]:
+    """Bring the database up to date; the names of the migrations that were applied."""
+    db = await Database.open(config.database_url, readers=1)
+    try:
+        return await migrate(db)
+    finally:
+        await db.close()
+
+
+@asynccontextmanager
+async def build_rooms(config: Config, *, clock: Clock | None = None) -> AsyncIterator[Rooms]:
+    """Open the database, bring it up to date, and build every room; closes it all at the end.
+
+    Nothing works in the background yet: `rooms.runner.run()` does that. Raises ConfigError.
+    """
+    clock = clock or Clock()
+    vault = Vault.from_text(config.secrets.key)
+    urls = Urls(config.base_url)
+    async with AsyncExitStack() as stack:
+        db = await Database.open(config.database_url)
+        stack.push_async_callback(db.close)
+        await migrate(db)
+        await _ensure_instance(db, vault, clock, urls, config)
+        guard = Guard(
+            allow_plain_http=config.federation.allow_plain_http,
+            private_networks=tuple(
+                ipaddress.ip_network(n) for n in config.federation.private_networks
+            ),
+            ca_file=str(config.folder / config.federation.ca_file)
+            if config.federation.ca_file
+            else None,
+        )
+        fetcher = Fetcher(
+            guard=guard,
+            user_agent=f"fedidoc/{__version__} (+{config.base_url}/)",
+            sign=await InstanceSigner.load(db, vault, urls, clock),
+        )
+        stack.push_async_callback(fetcher.close)
+        rooms = await _furnish(config, db, clock, vault, urls, guard, fetcher, stack)
+        yield rooms
+
+
+async def _ensure_instance(
+    db: Database, vault: Vault, clock: Clock, urls: Urls, config: Config
+) -> None:
+    """The instance's own actor, whose keys sign what the instance itself asks and attests."""
+    if await actors.by_uri(db, urls.instance_actor) is not None:
+        return
+    fresh = await asyncio.to_thread(keys.generate_keys)
+    async with db.transaction() as tx:
+        await actors.create_instance(
+            tx, urls, vault, clock, name=config.instance.name, host=urls.authority, keys=fresh
+        )
+
+
+async def _furnish(
+    config: Config,
+    db: Database,
+    clock: Clock,
+    vault: Vault,
+    urls: Urls,
+    guard: Guard,
+    fetcher: Fetcher,
+    stack: AsyncExitStack,
+) -> Rooms:
+    wake = _Bell()
+    # Verification
+    trust = Trust(db, clock, own_host=urls.authority)
+    await trust.refresh()
+    credentials = Credentials(db, clock, vault, urls, valid_days=config.credentials.valid_days)
+    accounts = Accounts(db, clock, vault, config, urls, credentials)
+    stack.callback(accounts.close)
+    notifications = Notifications(db, clock)
+
+    async def notify(tx: Transaction, kind: NotificationKind, actor_id: str) -> None:
+        await notifications.put(tx, kind, actor_id)
+
+    review = Review(
+        db, clock, vault, Nppes(db), credentials, roles=config.membership.roles, notify=notify
+    )
+    # Medicine
+    pictures = Pictures(db, clock, config.media_folder, config.media.max_bytes)
+    cases = Cases(db=db, clock=clock, urls=urls, media=pictures, wake=wake)
+    follows = Follows(db, clock, urls, wake)
+    # Federation
+    keyring = Keyring(db, fetcher, clock)
+    peering = Peering(db, fetcher, guard, clock, trust)
+    badges = Badges(fetcher, peering, trust, credentials, clock)
+    remote = Remote(db, fetcher, guard, urls, clock, trust, keyring, badges)
+    publications = Publications(
+        urls, name=config.instance.name, description=config.instance.description
+    )
+    inbox = Inbox(db, clock, urls, trust, keyring, remote, Incoming(clock), follows, wake=wake)
+    outbox = Outbox(
+        db, clock, trust, fetcher, Expansion(urls, trust, publications), SigningKeys(db, vault),
+        wake=wake,
+    )  # fmt: skip
+    reading = Reading(
+        db, clock, urls, trust, keyring, publications, credentials,
+        media_folder=config.media_folder, open_registrations=config.membership.open,
+    )  # fmt: skip
+    tasks = Tasks(db, clock)
+    acquaintance = Acquaintance(db, clock, peering, remote)
+    acquaintance.register(tasks)
+    housekeeping = _Housekeeping(db, clock, review, pictures)
+    housekeeping.register(tasks)
+    runner = Runner(
+        db,
+        clock,
+        Log("jobs"),
+        [
+            Lane("inbox", inbox.process),
+            Lane("events", outbox.expand),
+            Lane("delivery", outbox.send, slots=config.federation.concurrency),
+            Lane("tasks", tasks.work),
+        ],
+    )
+    wake.runner = runner
+    services = Services(
+        config=config,
+        clock=clock,
+        accounts=accounts,
+        review=review,
+        trust=trust,
+        cases=cases,
+        drafts=Drafts(db, clock, vault),
+        media=pictures,
+        follows=follows,
+        notifications=notifications,
+        profiles=Profiles(db, clock),
+        specialties=Specialties(db),
+        remote=remote,
+    )
+    await acquaintance.seed()
+    await housekeeping.seed()
+    return Rooms(config, db, services, inbox, reading, tasks, runner, urls)
+
+
+class _Housekeeping:
+    """What an instance does by itself every hour: end what has run out, forget what is done."""
+
+    KIND = "housekeeping"
+
+    def __init__(self, db: Database, clock: Clock, review: Review, pictures: Pictures) -> None:
+        self._db = db
+        self._clock = clock
+        self._review = review
+        self._pictures = pictures
+
+    def register(self, tasks: Tasks) -> None:
+        tasks.add(self.KIND, self.keep)
+
+    async def seed(self) -> None:
+        async with self._db.transaction() as tx:
+            await queues.put_task(tx, self.KIND, "all", {}, self._clock.now() + HOUR)
+
+    async def keep(self, subject: str, detail: Mapping[str, Any]) -> int:
+        now = self._clock.now()
+        await self._review.lapse()
+        await self._pictures.sweep()
+        async with self._db.transaction() as tx:
+            await people.delete_expired_sessions(tx, now)
+            await queues.prune(tx, now - _KEEP_DONE, forget_before=now - _REMEMBER_IDS)
+        return now + HOUR
+
+
+def create_app(config: Config, *, workers: bool = True) -> App:
+    """The instance as a plain ASGI application; its lifespan opens and closes the rooms.
+
+    With `workers` the queues are worked off in this process, else by `fedidoc worker`.
+    """
+    return _Application(config, workers)
+
+
+class _Application:
+    def __init__(self, config: Config, workers: bool) -> None:
+        self._config = config
+        self._workers = workers
+        self._front: App | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif self._front is not None:
+            await self._front(scope, receive, send)
+        else:
+            raise RuntimeError("The server has not started the application's lifespan.")
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            async with AsyncExitStack() as stack:
+                await self._open(stack)
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except FedidocError as error:
+            Log("app").error("not_started", cause=cause_of(error))
+            await send({"type": "lifespan.startup.failed", "message": error.text})
+            return
+        finally:
+            self._front = None
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _open(self, stack: AsyncExitStack) -> None:
+        rooms = await stack.enter_async_context(build_rooms(self._config))
+        pages = create_pages(rooms.services)
+        await pages.startup()
+        stack.push_async_callback(pages.shutdown)
+        self._front = Protocol(
+            rooms.inbox,
+            rooms.reading,
+            rooms.urls,
+            rooms.services.clock,
+            cast(App, pages),
+            trusted_proxies=tuple(
+                ipaddress.ip_network(n) for n in self._config.server.trusted_proxies
+            ),
+        )
+        await stack.enter_async_context(_in_background(rooms.services.trust.keep_fresh()))
+        if self._workers:
+            await stack.enter_async_context(_working(rooms.runner))
+
+
+@asynccontextmanager
+async def _working(runner: Runner) -> AsyncIterator[None]:
+    running = asyncio.create_task(runner.run())
+    try:
+        yield
+    finally:
+        await runner.stop()
+        await running
+
+
+@asynccontextmanager
+async def _in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
