@@ -56,6 +56,7 @@ class _Driver(Protocol):
     def dialect(self) -> Dialect: ...
     async def fetch(self, sql: str, params: Params) -> list[Row]: ...
     async def begin(self) -> Session: ...
+    async def run(self, work: Callable[[Transaction], Coroutine[Any, Any, T]]) -> T: ...
     async def close(self) -> None: ...
 
 
@@ -117,10 +118,7 @@ class Database:
         side by side at READ COMMITTED. A task may hold one at a time. A caller that is cancelled
         leaves nothing open; if it was cancelled while committing, the commit still happens.
         """
-        task = asyncio.current_task()
-        assert task is not None
-        if task in self._holders:
-            raise RuntimeError("This task holds a transaction already; pass that one on instead.")
+        task = self._free_task()
         self._holders.add(task)
         try:
             tx = Transaction(await self._driver.begin())
@@ -136,17 +134,17 @@ class Database:
     async def group(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run `work` in a transaction that other waiting works share; returns after the COMMIT.
 
-        Works that wait at the same time pay for one fsync together. A work that raises fails
-        alone, and the others are then run once more without it: a work may do nothing but
-        statements on its `tx`.
+        Works that wait at the same time pay for one fsync together, and on SQLite for one hop to
+        the writer's thread, where they run from beginning to end. So a work may compute and await
+        its `tx`, nothing else: no other await, no other reads, nothing of asyncio's. A work that
+        raises fails alone; the others are then run once more without it.
         """
-        self.forbid_nesting()
         result: T = await self._group.put(work)
         return result
 
     def gathering(
         self,
-        work: Callable[[Transaction, Sequence[Item]], Awaitable[Sequence[T]]],
+        work: Callable[[Transaction, Sequence[Item]], Coroutine[Any, Any, Sequence[T]]],
         *,
         limit: int = 256,
     ) -> Gathering[Item, T]:
@@ -156,10 +154,31 @@ class Database:
         """
         return Gathering(self, work, limit=limit)
 
+    async def run(self, work: Callable[[Transaction], Coroutine[Any, Any, T]]) -> T:
+        """Run one work, by the rules of `group`, in a transaction of its own."""
+        self.forbid_nesting()
+        return await _settle(self._hold_and_run(work))
+
+    async def _hold_and_run(self, work: Callable[[Transaction], Coroutine[Any, Any, T]]) -> T:
+        task = self._free_task()
+        self._holders.add(task)
+        try:
+            return await self._driver.run(work)
+        finally:
+            self._holders.discard(task)
+
     def forbid_nesting(self) -> None:
         """Raise if this task holds a transaction: waiting for another would never end."""
-        if asyncio.current_task() in self._holders:
-            raise RuntimeError("This task holds a transaction already; pass that one on instead.")
+        self._free_task()
+
+    def _free_task(self) -> asyncio.Task[Any]:
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:  # in the writer's thread
+            task = None
+        if task is None or task in self._holders:
+            raise RuntimeError("A transaction is held here already; pass that one on instead.")
+        return task
 
     async def close(self) -> None:
         """Finish what is being written, then close every connection."""
@@ -172,12 +191,12 @@ async def _run_works(tx: Transaction, works: Sequence[_Work]) -> list[Any]:
 
 
 # asyncio itself keeps only weak references to tasks.
-_settling: set[asyncio.Task[None]] = set()
+_settling: set[asyncio.Task[Any]] = set()
 
 
-async def _settle(end: Coroutine[Any, Any, None]) -> None:
+async def _settle(end: Coroutine[Any, Any, T]) -> T:
     """Await the end of a transaction so that it comes to pass even if this task is cancelled."""
     task = asyncio.get_running_loop().create_task(end)
     _settling.add(task)
     task.add_done_callback(_settling.discard)
-    await asyncio.shield(task)
+    return await asyncio.shield(task)

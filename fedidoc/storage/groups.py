@@ -8,33 +8,33 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from fedidoc.storage.statements import Busy, Transaction
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+T = TypeVar("T")
 
 
 class _Writes(Protocol):
-    def transaction(self) -> AbstractAsyncContextManager[Transaction]: ...
+    async def run(self, work: Callable[[Transaction], Coroutine[Any, Any, T]]) -> T: ...
     def forbid_nesting(self) -> None: ...
 
 
 class Gathering(Generic[Item, Result]):
     """Items of many callers, handed to `work` together; made by `Database.gathering`.
 
-    All is tried without savepoints first, since they cost more than the work itself (two hops
-    for each). If `work` raises for several items together, the transaction is undone and each is
-    tried alone behind a savepoint, in one more transaction: only the callers at fault get errors.
+    All is tried without savepoints first, since those can cost more than the work itself. If
+    `work` raises for several items together, the transaction is undone and each is tried alone
+    behind a savepoint, in one more transaction: only the callers at fault get errors.
     """
 
     def __init__(
         self,
         database: _Writes,
-        work: Callable[[Transaction, Sequence[Item]], Awaitable[Sequence[Result]]],
+        work: Callable[[Transaction, Sequence[Item]], Coroutine[Any, Any, Sequence[Result]]],
         *,
         limit: int = 256,
     ) -> None:
@@ -86,36 +86,18 @@ class Gathering(Generic[Item, Result]):
         return batch
 
     async def _write(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+        items = [item for item, _ in batch]
+        outcomes: Sequence[Result | _Failed]
         try:
-            async with self._database.transaction() as tx:
-                results = await self._work(tx, [item for item, _ in batch])
+            try:
+                outcomes = await self._database.run(lambda tx: self._work(tx, items))
+            except Exception as error:
+                if len(batch) == 1:
+                    outcomes = [_Failed(error)]
+                else:
+                    outcomes = await self._database.run(lambda tx: self._try_each(tx, items))
         except Exception as error:
-            if len(batch) > 1:
-                await self._write_each(batch)
-            else:
-                _fail(batch, error)
-        except BaseException:
-            for _, future in batch:
-                future.cancel()
-            raise
-        else:
-            for (_, future), result in zip(batch, results, strict=True):
-                if not future.done():
-                    future.set_result(result)
-
-    async def _write_each(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
-        outcomes: list[Any] = []
-        try:
-            async with self._database.transaction() as tx:
-                for item, _ in batch:
-                    try:
-                        async with tx.savepoint():
-                            outcomes.append((await self._work(tx, [item]))[0])
-                    except Exception as error:
-                        outcomes.append(_Failed(error))
-        except Exception as error:
-            _fail(batch, error)
-            return
+            outcomes = [_Failed(error)] * len(batch)
         except BaseException:
             for _, future in batch:
                 future.cancel()
@@ -128,13 +110,17 @@ class Gathering(Generic[Item, Result]):
             else:
                 future.set_result(outcome)
 
+    async def _try_each(self, tx: Transaction, items: Sequence[Item]) -> list[Result | _Failed]:
+        outcomes: list[Result | _Failed] = []
+        for item in items:
+            try:
+                async with tx.savepoint():
+                    outcomes.append((await self._work(tx, [item]))[0])
+            except Exception as error:
+                outcomes.append(_Failed(error))
+        return outcomes
+
 
 class _Failed:
     def __init__(self, error: Exception) -> None:
         self.error = error
-
-
-def _fail(batch: list[tuple[Any, asyncio.Future[Any]]], error: Exception) -> None:
-    for _, future in batch:
-        if not future.done():
-            future.set_exception(error)

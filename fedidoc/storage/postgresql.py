@@ -7,9 +7,9 @@ such tasks as there are connections would wait for each other for ever.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 
@@ -21,8 +21,11 @@ from fedidoc.storage.statements import (
     Row,
     Session,
     StorageError,
+    Transaction,
     numbered,
 )
+
+T = TypeVar("T")
 
 _WRITERS = 6
 _WAIT_SECONDS = 30.0
@@ -80,6 +83,17 @@ class PostgresqlDriver:
                 await self._writers.release(connection)
                 raise
         return _PostgresqlSession(self._writers, connection, self._types)
+
+    async def run(self, work: Callable[[Transaction], Coroutine[Any, Any, T]]) -> T:
+        """A whole transaction."""
+        tx = Transaction(await self.begin())
+        try:
+            result = await work(tx)
+        except BaseException:
+            await tx._rollback()
+            raise
+        await tx._commit()
+        return result
 
     async def close(self) -> None:
         for pool in (self._readers, self._writers):

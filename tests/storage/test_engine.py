@@ -282,6 +282,32 @@ async def test_one_that_fails_in_a_group_fails_alone(any_database: Database) -> 
     assert list(await settings(db)) == [f"{n:02}" for n in others]
 
 
+async def test_a_work_of_a_group_may_await_nothing_else(sqlite_database: Database) -> None:
+    """On SQLite it runs in the writer's thread, where there is no event loop to wait on."""
+    db = sqlite_database
+
+    async def sleep(tx: Transaction) -> None:
+        await tx.execute(PUT, ("a", "1"))
+        await asyncio.sleep(0)
+
+    async def read(tx: Transaction) -> None:
+        await tx.execute(PUT, ("a", "1"))
+        await db.fetch_all("SELECT 1")
+
+    async def good(tx: Transaction) -> None:
+        await tx.execute(PUT, ("good", "1"))
+
+    async with asyncio.timeout(5):
+        results = await asyncio.gather(
+            db.group(sleep), db.group(good), db.group(read), return_exceptions=True
+        )
+    assert isinstance(results[0], RuntimeError)
+    assert "nothing but its transaction" in str(results[0])
+    assert results[1] is None
+    assert isinstance(results[2], RuntimeError)
+    assert await settings(db) == {"good": "1"}
+
+
 async def test_a_lone_failing_work_gets_its_error(any_database: Database) -> None:
     async def work(tx: Transaction) -> None:
         await tx.execute(PUT, ("a", "1"))
