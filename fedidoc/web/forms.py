@@ -40,6 +40,12 @@ class Form:
         """A field of one line, with its spaces put in order."""
         return " ".join(self.get(name).split())
 
+    def tidy(self, *names: str) -> None:
+        """Take blanks off both ends, so that the guard's marks fit what is shown."""
+        for name in names:
+            if name in self.values:
+                self.values[name] = self.values[name].strip()
+
     def chosen(self, name: str) -> tuple[str, ...]:
         """All values of a field that may be ticked more than once."""
         return self.lists.get(name, ())

@@ -40,6 +40,7 @@ SAID: Final = {
     "declined": "The request is declined.",
     "withdrawn": "Your application is taken back; you may apply again at any time.",
     "question": "Your question is sent; the application waits for the answer.",
+    "removed": "They follow you no longer.",
     "applied": "Your application is with the reviewers.",
     "saved": "Your changes are saved.",
     "password": "Your password is changed, and all other sessions are ended.",

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from fedidoc.accounts import Accounts
+from fedidoc.clinical.cases import Cases
+from fedidoc.clinical.drafts import Drafts
+from fedidoc.clinical.follows import Follows
+from fedidoc.clinical.media import Pictures
+from fedidoc.clinical.notifications import Notifications
+from fedidoc.clinical.profiles import Profiles
 from fedidoc.clock import Clock
 from fedidoc.config import Config
-
-if TYPE_CHECKING:
-    from fedidoc.accounts import Accounts
-    from fedidoc.clinical.cases import Cases
-    from fedidoc.clinical.drafts import Drafts
-    from fedidoc.clinical.follows import Follows
-    from fedidoc.clinical.media import Pictures
-    from fedidoc.clinical.notifications import Notifications
-    from fedidoc.clinical.profiles import Profiles
-    from fedidoc.federation.remote import Remote
-    from fedidoc.verification.review import Review
-    from fedidoc.verification.specialties import Specialties
-    from fedidoc.verification.trust import Trust
+from fedidoc.federation.remote import Remote
+from fedidoc.verification.review import Review
+from fedidoc.verification.specialties import Specialties
+from fedidoc.verification.trust import Trust
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from fedidoc.web.render import page
 
 blueprint = Blueprint("people", __name__)
 
+_LIST = 50
+
 
 @blueprint.get("/@<handle>")
 async def profile(handle: str) -> Response:
@@ -42,14 +44,16 @@ async def profile_by_uri(username: str) -> Response:
 @blueprint.get("/@<handle>/<any(followers, following):which>")
 async def follow_list(handle: str, which: str) -> Response:
     gate.clinician()
-    rooms = gate.services()
+    follows = gate.services().follows
     actor = await _actor(handle)
     name = actor.name or actor.username
+    after = request.args.get("after", "")
     if which == "followers":
-        people, heading = await rooms.follows.followers(actor.id), f"Who follows {name}"
+        found, heading = await follows.followers(actor.id, after), f"Who follows {name}"
     else:
-        people, heading = await rooms.follows.following(actor.id), f"Whom {name} follows"
-    return await page("people/list.html", actor=actor, people=people, heading=heading)
+        found, heading = await follows.following(actor.id, after), f"Whom {name} follows"
+    people = Page(tuple(found[:_LIST]), found[_LIST - 1].id if len(found) > _LIST else None)
+    return await page("people/list.html", actor=actor, people=people, heading=heading, which=which)
 
 
 @blueprint.get("/badge/<actor_id>")
@@ -127,6 +131,9 @@ async def decide_request() -> Response:
     if form.get("do") == "decline":
         await follows.refuse(account, form.get("actor"))
         return gate.go("/requests", "declined")
+    if form.get("do") == "remove":
+        await follows.refuse(account, form.get("actor"))
+        return gate.go(f"/@{account.username}/followers", "removed")
     raise BadInput("Choose whether to accept or to decline.")
 
 

@@ -57,20 +57,21 @@ async def answer(post_id: str) -> Response:
     rooms = gate.services()
     form = await forms.sent()
     form.labels = LABELS
+    form.tidy("text")
     thread = await rooms.cases.thread(account, post_id)
     to = _addressed(thread, form.get("to"))
     place = f"answer:{to.id}"
     if form.get("action") == "draft":
         await rooms.drafts.save(account, place, form.draft())
         return gate.go(f"/cases/{thread.root.id}?answer={to.id}#answer-form", "draft")
-    if not form.get("text").strip():
+    if not form.get("text"):
         form.refuse("text", "Write your answer.")
     if not form.wrong:
         try:
             post = await rooms.cases.reply(
                 account,
                 to.id,
-                form.get("text").strip(),
+                form.get("text"),
                 confirmed=form.chosen("confirmed"),
                 once=form.get("once"),
             )
@@ -113,7 +114,8 @@ async def close(post_id: str) -> Response:
     post = await _own_case(account, post_id)
     form = await forms.sent()
     form.labels = LABELS
-    if not form.get("outcome").strip():
+    form.tidy("outcome", "teaching_points")
+    if not form.get("outcome"):
         form.refuse("outcome", "Write how it ended.")
     place = f"close:{post_id}"
     if not form.wrong:
@@ -121,8 +123,8 @@ async def close(post_id: str) -> Response:
             await rooms.cases.close(
                 account,
                 post_id,
-                outcome=form.get("outcome").strip(),
-                teaching=form.get("teaching_points").strip(),
+                outcome=form.get("outcome"),
+                teaching=form.get("teaching_points"),
                 confirmed=form.chosen("confirmed"),
             )
         except BadInput as error:

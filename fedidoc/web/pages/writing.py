@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from quart import Blueprint, redirect, request
 
-from fedidoc.clinical.cases import AGE_BANDS, CaseDraft
+from fedidoc.clinical.drafting import AGE_BANDS, CaseDraft
 from fedidoc.errors import BadInput, NotFound
 from fedidoc.model import Account, Audience, Media, Post, PostKind
 from fedidoc.web import forms, gate, words
@@ -99,7 +99,8 @@ async def edit(post_id: str) -> Response:
     post = await own_post(account, post_id)
     place = f"edit:{post_id}"
     form = await forms.sent()
-    form.labels = LABELS
+    form.labels = dict(LABELS)
+    form.tidy("text")
     is_case = post.kind is PostKind.CASE and post.fields is not None
     media = await _pictures(account, form) if is_case else []
     if form.get("action") == "draft":
@@ -140,7 +141,7 @@ async def _pictures(account: Account, form: forms.Form) -> list[Media]:
     words comes back with its pictures. The form's fields name them from then on.
     """
     room = gate.services().media
-    form.labels = LABELS
+    form.labels = dict(LABELS)
     kept = [id for id in " ".join(form.chosen("media")).split() if not form.ticked(f"drop-{id}")]
     files = await request.files
     for number in range(1, gate.PICTURES + 1):
@@ -166,29 +167,32 @@ async def _pictures(account: Account, form: forms.Form) -> list[Media]:
 
 
 async def _draft(form: forms.Form, media: list[Media]) -> CaseDraft:
+    form.tidy("presentation", "findings", "question")
+    form.values["title"] = form.line("title")
     for number, item in enumerate(media, 1):
         form.labels[f"alt-{item.id}"] = f"Picture {number}"
-        if not form.line(f"alt-{item.id}"):
+        form.values[f"alt-{item.id}"] = form.line(f"alt-{item.id}")
+        if not form.get(f"alt-{item.id}"):
             form.refuse(f"alt-{item.id}", "Say what it shows.")
     for name, text in (
         ("title", "Write a title."),
         ("presentation", "Write what brought the patient."),
         ("question", "Write what you would like to know."),
     ):
-        if not form.get(name).strip():
+        if not form.get(name):
             form.refuse(name, text)
     specialty = await chosen_specialty(form)
     audience = form.get("audience")
     return CaseDraft(
-        title=form.line("title"),
+        title=form.get("title"),
         specialty=specialty,
         age_band=form.get("age_band") or None,
         sex=form.get("sex") or None,
-        presentation=form.get("presentation").strip(),
-        findings=form.get("findings").strip(),
-        question=form.get("question").strip(),
+        presentation=form.get("presentation"),
+        findings=form.get("findings"),
+        question=form.get("question"),
         audience=Audience(audience) if audience in set(Audience) else Audience.FOLLOWERS,
-        media=tuple((item.id, form.line(f"alt-{item.id}")) for item in media),
+        media=tuple((item.id, form.get(f"alt-{item.id}")) for item in media),
         confirmed=form.chosen("confirmed"),
         once=form.get("once"),
     )
