@@ -10,7 +10,7 @@ from fedidoc.config import Config, Instance, Membership
 from fedidoc.errors import BadInput, Conflict, Forbidden, NotFound, NotSignedIn, TooMany
 from fedidoc.model import Role, Standing
 from fedidoc.storage import actors, keys
-from tests.house import ADDRESS, CARDIOLOGY, PASSWORD, QUICK, House
+from tests.house import ADDRESS, CARDIOLOGY, PASSWORD, QUICK, House, instance_keys
 
 
 async def test_signing_up_makes_an_account_and_its_actor(any_house: House) -> None:
@@ -96,8 +96,12 @@ async def test_a_taken_name_and_a_taken_address_get_the_same_answer(any_house: H
     assert await actors.local_by_username(house.db, "new") is None
 
 
-async def test_of_two_who_want_a_name_at_once_one_gets_it(any_house: House) -> None:
+async def test_of_two_who_want_a_name_at_once_one_gets_it(
+    any_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     house = any_house
+    # Keys are made in unequal times; here all arrive together.
+    monkeypatch.setattr(keys, "generate_keys", instance_keys)
     results = await asyncio.gather(
         *(
             house.accounts.sign_up(

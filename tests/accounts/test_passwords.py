@@ -68,6 +68,8 @@ async def test_nobody_can_log_in_to_what_is_no_account() -> None:
     passwords = Passwords(QUICK)
     for password in ("", "\ud800", "x" * 600):
         assert not await passwords.check(None, password)
+    passwords._nobodys = await passwords.hash("guessed right")
+    assert not await passwords.check(None, "guessed right")
     passwords.close()
 
 

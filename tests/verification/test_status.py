@@ -1,5 +1,6 @@
 import base64
 import gzip
+import tracemalloc
 import zlib
 
 import pytest
@@ -60,8 +61,13 @@ def test_a_bomb_is_unpacked_no_further_than_the_bound() -> None:
     block = bytes(1 << 20)
     bomb = b"".join(packer.compress(block) for _ in range(256)) + packer.flush()
     assert len(bomb) < 300_000
+    text = packed(bomb)
+    tracemalloc.start()
     with pytest.raises(StatusError, match="too long"):
-        status.decode(packed(bomb))
+        status.decode(text)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 << 20, "256 MiB were packed"
     longest = gzip.compress(bytes(status.MAX_BYTES))
     assert len(status.decode(packed(longest))) == status.MAX_BYTES
     with pytest.raises(StatusError, match="too long"):
