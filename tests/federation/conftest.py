@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.federation.network import Network
+from tests.federation.pair import Pair, make_pair
 
 
 @pytest.fixture
@@ -31,3 +32,9 @@ async def network(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     made = Network(tmp_path, fresh)
     yield made
     await made.close()
+
+
+@pytest.fixture
+async def pair(network: Network) -> Pair:
+    """Two instances that know each other, with a member each."""
+    return await make_pair(network)

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+import orjson
 from argon2 import PasswordHasher
-from fedidoc.clinical.cases import Cases
-from fedidoc.clinical.follows import Follows
 from hypercorn.asyncio import serve
 from hypercorn.config import Config as HypercornConfig
 
@@ -29,9 +29,10 @@ from fedidoc.accounts import Accounts
 from fedidoc.accounts.passwords import Passwords
 from fedidoc.activitypub.fetch import Fetcher
 from fedidoc.activitypub.guard import Guard
-from fedidoc.activitypub.messages import Request
 from fedidoc.activitypub.signatures import Scheme, SigningKey, sign
-from fedidoc.clinical.incoming import Incoming
+from fedidoc.clinical.cases import Cases
+from fedidoc.clinical.follows import Follows
+from fedidoc.clinical.media import Pictures
 from fedidoc.clock import FrozenClock
 from fedidoc.config import Config, Federation, Instance, Secrets, Server
 from fedidoc.federation.badges import Badges
@@ -143,12 +144,13 @@ class Node:
             self.db, self.fetcher, self.guard, self.urls, self.clock, self.trust, self.keyring,
             badges,
         )  # fmt: skip
-        self.cases = Cases(self.db, self.clock, self.urls)
-        self.incoming = Incoming(self.clock)
+        pictures = Pictures(self.db, self.clock, self.config.media_folder)
+        self.cases = Cases(db=self.db, clock=self.clock, urls=self.urls, media=pictures)
+
         self.follows = Follows(self.db, self.clock, self.urls)
         self.publications = Publications(self.urls, name=self.name, description="")
         self.inbox = Inbox(
-            self.db, self.clock, self.urls, self.trust, self.keyring, self.remote, self.incoming,
+            self.db, self.clock, self.urls, self.trust, self.keyring, self.remote, self.cases,
             self.follows,
         )  # fmt: skip
         self.outbox = Outbox(
@@ -252,26 +254,30 @@ class Node:
         document: dict[str, Any],
         *,
         path: str = "/inbox",
-        **changes: Any,
+        key: SigningKey | None = None,
     ) -> int:
-        """POST a document of this instance's actor to another, signed; the status answered."""
-        import orjson
-
+        """POST a document to another instance, signed by an actor of ours (or with `key`, whatever
+        that is); the status answered."""
         body = orjson.dumps(document)
         url = to.urls.base + path
         headers = sign(
-            "POST", url, body, key=await self.key_of(actor), scheme=Scheme.CAVAGE,
+            "POST", url, body, key=key or await self.key_of(actor), scheme=Scheme.CAVAGE,
             now_ms=self.clock.now(), content_type="application/activity+json",
         )  # fmt: skip
-        answer = await self.fetcher.post(url, headers | changes.get("headers", {}), body)
+        answer = await self.fetcher.post(url, headers, body)
         return answer.status
+
+    async def effect_of(self, activity_id: str) -> str | None:
+        """What came of a received activity."""
+        found = await self.db.fetch_value(
+            "SELECT effect FROM inbox WHERE activity_id = ?", (activity_id,)
+        )
+        return None if found is None else str(found)
 
     async def ask(
         self, to: Node, path: str, *, signed: bool = True, accept: str = "application/activity+json"
     ) -> tuple[int, dict[str, str], bytes]:
         """GET a path of another instance by hand, signed by our instance actor."""
-        import aiohttp
-
         url = to.urls.base + path
         headers = {"Accept": accept}
         if signed:
@@ -282,10 +288,6 @@ class Node:
             session.get(url, headers=headers, allow_redirects=False) as response,
         ):
             return response.status, dict(response.headers), await response.read()
-
-    def request(self, url: str, headers: dict[str, str], body: bytes) -> Request:
-        lowered = tuple((name.lower(), value) for name, value in headers.items())
-        return Request("POST", url, lowered, body)
 
 
 async def _lifespan(receive: Any, send: Any) -> None:
