@@ -23,7 +23,6 @@ from fedidoc.activitypub.guard import Guard
 from fedidoc.clinical.cases import Cases
 from fedidoc.clinical.drafts import Drafts
 from fedidoc.clinical.follows import Follows
-from fedidoc.clinical.incoming import Incoming
 from fedidoc.clinical.media import Pictures
 from fedidoc.clinical.notifications import Notifications
 from fedidoc.clinical.profiles import Profiles
@@ -182,7 +181,7 @@ async def _furnish(
     publications = Publications(
         urls, name=config.instance.name, description=config.instance.description
     )
-    inbox = Inbox(db, clock, urls, trust, keyring, remote, Incoming(clock), follows, wake=wake)
+    inbox = Inbox(db, clock, urls, trust, keyring, remote, cases, follows, wake=wake)
     outbox = Outbox(
         db, clock, trust, fetcher, Expansion(urls, trust, publications), SigningKeys(db, vault),
         wake=wake,
