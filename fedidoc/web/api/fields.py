@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, TypeAlias
 
 import orjson
 from quart import request
@@ -18,6 +18,8 @@ from fedidoc.web.forms import Form
 
 _JSON = frozenset({"application/json"})
 _LIST_LIMIT = 100
+
+Renaming: TypeAlias = AbstractContextManager[None]
 
 
 async def sent() -> Form:
