@@ -7,11 +7,13 @@ birth date. `checks` has the rules that a receiver follows.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
+from weakref import WeakValueDictionary
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -85,6 +87,8 @@ class Credentials:
         self._valid = valid_days * DAY
         self._key: Ed25519PrivateKey | None = None
         self._signed_list: tuple[list[int], int, dict[str, Any]] | None = None
+        # Locks of lists that are being fetched; each is gone when nobody holds it.
+        self._fetching: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     # Issuing ----------------------------------------------------------------------------------
 
@@ -288,20 +292,27 @@ class Credentials:
     async def _status(
         self, uri: str, issuer: Issuer, fetch: Fetch, fresh: bool
     ) -> StatusBits | None:
-        now = self._clock.now()
-        stored = await table.status_list(self._db, uri)
-        if stored is not None and not fresh and 0 <= now - stored.fetched < _LIST_CACHED:
-            bits = self._read_list(stored.document.encode(), uri, issuer)
-            if bits is not None:
-                return bits
-        fetched = await fetch(uri)
-        bits = self._read_list(fetched, uri, issuer) if fetched is not None else None
-        if fetched is not None and bits is not None:
+        asked_at = self._clock.now()
+        # Many actors of one server are checked at once; the first fetches the list for all.
+        async with self._fetching.setdefault(uri, asyncio.Lock()):
+            now = self._clock.now()
+            stored = await table.status_list(self._db, uri)
+            kept = self._read_list(stored.document.encode(), uri, issuer) if stored else None
+            if stored is not None and kept is not None:
+                since = asked_at if fresh else now - _LIST_CACHED
+                if since < stored.fetched <= now:
+                    return kept
+            fetched = await fetch(uri)
+            bits = self._read_list(fetched, uri, issuer) if fetched is not None else None
+            if fetched is None or bits is None:
+                return kept
+            if kept is not None and kept.signed_at > bits.signed_at:
+                # Replayed: an older list would undo a revocation.
+                return kept
             entry = table.StatusList(uri, issuer.uri, fetched.decode(), now)
             async with self._db.transaction() as tx:
                 await table.put_status_list(tx, entry)
             return bits
-        return self._read_list(stored.document.encode(), uri, issuer) if stored else None
 
     def _read_list(self, document: bytes, uri: str, issuer: Issuer) -> StatusBits | None:
         try:

@@ -12,6 +12,7 @@ reviewer's double click, an application is decided once.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
 from typing import Final
 
 from fedidoc.clock import Clock
@@ -65,7 +66,8 @@ class Review:
         self._db = db
         self._clock = clock
         self._vault = vault
-        self._desks = Desks(vault, register, Specialties(db))
+        self._specialties = Specialties(db)
+        self._desks = Desks(vault, register, self._specialties)
         self._credentials = credentials
         self._roles = frozenset(roles)
         self._notify = notify
@@ -78,6 +80,12 @@ class Review:
         BadInput names the field. Conflict if one waits already or the member is verified.
         """
         claim = claims.tidy(claim, self._roles)
+        if claim.specialty is not None:
+            # The words are ours, never the form's: they will stand in a credential.
+            known = await self._specialties.find(claim.specialty.code)
+            if known is None:
+                raise BadInput("Choose a specialty from the list.", field="specialty")
+            claim = replace(claim, specialty=known)
         now = self._clock.now()
         async with self._db.transaction() as tx:
             latest = await applications.current(tx, account.id)

@@ -19,7 +19,7 @@ from fedidoc.model import PeerPolicy
 from fedidoc.storage import moderation, peers, queues
 from fedidoc.storage.engine import Database, Transaction
 from fedidoc.storage.peers import Peer
-from fedidoc.verification.checks import Issuer
+from fedidoc.verification.checks import Issuer, origin
 
 __all__ = ["Issuer", "Trust"]
 
@@ -180,5 +180,9 @@ def _issuer_of(peer: Peer) -> Issuer | None:
         key = decode_multikey(peer.issuer_key)
     except IntegrityError as error:
         log.warning("issuer_key_unusable", host=peer.host, reason=error.reason)
+        return None
+    own = origin(peer.issuer_uri)
+    if own is None or own[1] != peer.host or origin(peer.issuer_key_id) != own:
+        log.warning("issuer_elsewhere", host=peer.host)
         return None
     return Issuer(peer.host, peer.issuer_uri, peer.issuer_key_id, key)

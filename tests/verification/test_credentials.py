@@ -1,3 +1,4 @@
+import asyncio
 import json
 
 import pytest
@@ -250,6 +251,34 @@ async def test_a_list_at_hand_is_used_for_six_hours_and_in_need_for_72(house: Ho
     assert not badge.verified and "could not be had" in badge.reason
     wire.up = True
     assert (await examine(house, document, wire)).verified
+
+
+async def test_a_list_is_fetched_once_for_many_who_wait_for_it(house: House) -> None:
+    document = await issued(house, await house.verified("anna"))
+    wire = Wire(house)
+    badges = await asyncio.gather(*(examine(house, document, wire) for _ in range(20)))
+    assert all(badge.verified for badge in badges)
+    assert wire.asked == 1
+
+
+async def test_an_older_list_does_not_take_the_place_of_a_newer_one(house: House) -> None:
+    """Whoever answers for the issuer cannot undo a revocation with the list of yesterday."""
+    account = await house.verified("anna")
+    document = await issued(house, account)
+    wire = Wire(house)
+    before = json.dumps(await house.credentials.status_list()).encode()
+    house.clock.advance(DAY)
+    async with house.db.transaction() as tx:
+        await house.credentials.revoke(tx, account.actor_id)
+    assert "revoked" in (await examine(house, document, wire)).reason
+
+    async def replayed(url: str) -> bytes | None:
+        return before
+
+    badge = await house.credentials.examine(
+        document, actor_uri=ACTOR, issuer=await issuer_of(house), fetch=replayed, fresh=True
+    )
+    assert "revoked" in badge.reason
 
 
 async def test_a_list_that_somebody_else_slipped_in_is_not_kept(house: House) -> None:

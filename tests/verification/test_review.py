@@ -5,7 +5,7 @@ import pytest
 
 from fedidoc.clock import DAY, HOUR
 from fedidoc.errors import BadInput, Conflict, Forbidden, NotFound
-from fedidoc.model import NO_BADGE, Account, NotificationKind, Role, Standing
+from fedidoc.model import NO_BADGE, Account, NotificationKind, Role, Specialty, Standing
 from fedidoc.storage import registers
 from fedidoc.verification.comparison import Mark
 from fedidoc.verification.desk import GRAPH, OPEN, State
@@ -201,6 +201,16 @@ async def test_a_bad_claim_files_nothing(house: House) -> None:
         await house.review.apply(anna, claim(npi="1234567890"))
     assert refusal.value.field == "npi"
     assert await standing(house, anna) is Standing.NEW
+
+
+async def test_the_words_of_a_specialty_are_not_the_forms(house: House) -> None:
+    anna = await house.sign_up("anna")
+    with pytest.raises(BadInput) as refusal:
+        await house.review.apply(anna, claim(specialty=Specialty("999ZZ9999X", "Magic")))
+    assert refusal.value.field == "specialty"
+    await house.review.apply(anna, claim(specialty=Specialty("207rc0000x", "Chief of everything")))
+    own = await house.review.current(anna)
+    assert own is not None and own.claim.specialty == CARDIOLOGY
 
 
 # Who may decide

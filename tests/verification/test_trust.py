@@ -100,6 +100,21 @@ async def test_a_key_that_cannot_be_read_is_no_key(database: Database, trust: Tr
     assert trust.allows("peer.example")
 
 
+async def test_a_server_issues_for_itself_only(database: Database, trust: Trust) -> None:
+    await trust.allow("peer.example", by="operator")
+    for uri, key_id in (
+        ("https://other.example/actor", "https://other.example/actor#credential-key"),
+        ("https://peer.example/actor", "https://other.example/actor#credential-key"),
+        ("https://peer.example:8443/actor", "https://peer.example:8443/actor#credential-key"),
+        ("no url", "no url"),
+    ):
+        async with database.transaction() as tx:
+            await peers.unpin_issuer(tx, "peer.example")
+            await peers.pin_issuer(tx, "peer.example", uri, key_id, encode_multikey(KEY))
+        await trust.refresh()
+        assert trust.issuer("peer.example") is None
+
+
 async def test_a_change_by_another_process_is_heard_soon(database: Database, trust: Trust) -> None:
     other = Trust(database, FrozenClock())
     fresh = asyncio.create_task(trust.keep_fresh(0.01))
