@@ -168,6 +168,10 @@ class Browser:
         }
         return await self._ask("POST", path, body, sent, follow)
 
+    async def send(self, path: str, body: bytes, kind: str) -> Shown:
+        """Post any bytes."""
+        return await self._ask("POST", path, body, {"Content-Type": kind} if kind else {}, True)
+
     async def submit(
         self,
         page: Shown,
