@@ -6,6 +6,7 @@
 // Every activity that Fedify let through (signature, digest and date checked) is kept and shown at
 // GET /control/received. POST /control/<what> with a JSON body does one thing and answers JSON.
 import { createServer } from "node:http";
+import { Temporal } from "@js-temporal/polyfill";
 import {
   createFederation,
   generateCryptoKeyPair,
