@@ -24,7 +24,7 @@ from fedidoc.model import (
     Post,
     PostKind,
 )
-from fedidoc.storage import cases, notifications, pictures, reactions
+from fedidoc.storage import actors, cases, notifications, pictures, reactions
 from fedidoc.storage.cases import NewPost, Place
 from fedidoc.storage.engine import Transaction
 from fedidoc.storage.notifications import Notice
@@ -201,7 +201,7 @@ class Incoming:
     ) -> None:
         """Notify local authors of what was answered, and those who are named."""
         named = {actor for post, _ in fresh for actor in post.recipients}
-        here = await notifications.members(tx, named) if named else set()
+        here = await actors.local_ids(tx, named) if named else set()
         notices = []
         now = self.clock.now()
         for post, row in fresh:
@@ -285,7 +285,7 @@ class Incoming:
             return
         await cases.put_recipients(tx, [(old.id, actor) for actor in more])
         kind = NotificationKind.MENTIONED
-        here = await notifications.members(tx, more)
+        here = await actors.local_ids(tx, more)
         await notifications.put(
             tx,
             [

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedidoc.model import NotificationKind
-from fedidoc.storage.statements import Reader, Row, Transaction, among
+from fedidoc.storage.statements import Reader, Row, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +41,6 @@ async def put(tx: Transaction, notices: Sequence[Notice]) -> None:
         ("id", "account_actor_id", "kind", "actor_id", "post_id", "at"),
         [(n.id, n.for_id, n.kind.value, n.actor_id, n.post_id, n.at) for n in notices],
     )
-
-
-async def members(reader: Reader, actor_ids: Iterable[str]) -> set[str]:
-    """Which of these actors are local people who can be told something."""
-    where, params = among("id", actor_ids)
-    rows = await reader.fetch_all(
-        "SELECT id FROM actors WHERE local = 1 AND suspended IS NULL AND deleted IS NULL"
-        f" AND {where}",
-        params,
-    )
-    return {row["id"] for row in rows}
 
 
 async def page(reader: Reader, actor_id: str, before: str, limit: int) -> list[Notice]:
