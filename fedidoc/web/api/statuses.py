@@ -268,7 +268,8 @@ async def _form() -> Form:
 
 def _named(form: Form) -> fields.Renaming:
     """The rooms' names of fields as this call sent them."""
-    title = "title" if form.line("title") else "spoiler_text"
+    plain = form.line("spoiler_text") and not form.line("title")
+    title = "spoiler_text" if plain else "title"
     question = "question" if form.get("question").strip() else title
     names = {"text": "status", "presentation": "status", "title": title, "question": question}
     return fields.renamed(names)
