@@ -120,6 +120,8 @@ async def test_clinical_pages_are_closed_to_the_unverified_and_to_staff(site: Si
         assert real.main.text == unreal.main.text
         for path in ("/cases/new", "/find", "/requests", "/@bela", "/notifications"):
             assert (await browser.get(path)).status == 403
+    staff = await (await site.log_in("rita")).get("/cases/new")
+    assert "Cases are for clinicians" in staff.main.text
     out = site.browser()
     assert (await out.get(f"/cases/{post.id}")).path.startswith("/log-in")
 
