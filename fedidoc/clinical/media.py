@@ -12,9 +12,8 @@ import contextlib
 import io
 import os
 import tempfile
-import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -40,8 +39,6 @@ _FORMATS = {
 }
 _TYPES = {ending: media_type for media_type, ending in _FORMATS.values()}
 
-_decoding = asyncio.Semaphore(_AT_ONCE)
-
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
@@ -62,19 +59,17 @@ def clean(data: bytes) -> Cleaned:
     """
     _refuse_by_name(data)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture: Image.Image = Image.open(io.BytesIO(data), formats=tuple(_FORMATS))
-            if picture.width * picture.height > MAX_PIXELS:
-                raise BadInput("The picture has too many pixels; make it smaller and add it again.")
-            kind = str(picture.format)
-            picture.load()
+        picture: Image.Image = Image.open(io.BytesIO(data), formats=tuple(_FORMATS))
+        if picture.width * picture.height > MAX_PIXELS:
+            raise BadInput("The picture has too many pixels; make it smaller and add it again.")
+        kind = str(picture.format)
+        picture.load()
+        picture = ImageOps.exif_transpose(picture)
     except (UnidentifiedImageError, Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise BadInput("This is no PNG, JPEG or WebP picture that can be read.") from None
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, KeyError):
         # What Pillow's decoders raise on damaged files is not one family.
         raise BadInput("The picture is damaged; save it again and add it anew.") from None
-    picture = ImageOps.exif_transpose(picture)
     picture.thumbnail((MAX_SIDE, MAX_SIDE))
     has_alpha = kind != "JPEG" and picture.has_transparency_data
     bare = picture.convert("RGBA" if has_alpha else "RGB")
@@ -109,6 +104,9 @@ class Pictures:
     clock: Clock
     folder: Path
     max_bytes: int = 8 * 1024 * 1024
+    _decoding: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(_AT_ONCE), init=False, repr=False, compare=False
+    )
 
     async def put(self, owner: Account, data: bytes, alt: str = "") -> Media:
         """Clean and keep a picture that no post has yet. Raises BadInput (field `picture`).
@@ -124,7 +122,7 @@ class Pictures:
         if not isinstance(phi.clear(alt), ClearedText):
             alt = ""
         try:
-            async with _decoding:
+            async with self._decoding:
                 cleaned = await asyncio.to_thread(clean, data)
         except BadInput as error:
             raise BadInput(error.text, field="picture") from None

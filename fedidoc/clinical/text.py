@@ -25,7 +25,7 @@ _ALLOWED = {
     "a", "b", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr",
     "i", "li", "ol", "p", "pre", "s", "span", "strong", "sub", "sup", "u", "ul",
 }  # fmt: skip
-_ATTRIBUTES = {"a": {"href"}, "ol": {"start"}}
+_ATTRIBUTES: dict[str, set[str]] = {"*": set(), "a": {"href"}, "ol": {"start"}}
 # Mastodon marks mentions and hashtags, and hides parts of long links, by these classes.
 _CLASSES = {name: {"mention", "hashtag", "ellipsis", "invisible"} for name in ("a", "span")}
 # Their text is no reading matter.
@@ -81,13 +81,18 @@ def sanitise(html: str) -> str:
     """
     if not _is_modest(html):
         return _as_text(html)
-    return nh3.clean(
-        html,
+    return _cleaner().clean(html)
+
+
+@cache
+def _cleaner() -> nh3.Cleaner:
+    return nh3.Cleaner(
         tags=_ALLOWED,
         clean_content_tags=_DROPPED,
         attributes=_ATTRIBUTES,
         allowed_classes=_CLASSES,
         url_schemes={"http", "https"},
+        url_relative="deny",
         link_rel=_REL,
         strip_comments=True,
     )
