@@ -57,6 +57,7 @@ class Address(NamedTuple):
         return f"{self.scheme}://{self.authority}"
 
 
+@lru_cache(maxsize=2048)
 def split_url(url: str) -> Address:
     """Take an absolute http(s) URL apart. Raises DocumentError (``bad_url``) for anything else."""
     match = _URL.fullmatch(url) if len(url) <= _MAX_URL else None
