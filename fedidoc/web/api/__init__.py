@@ -35,8 +35,9 @@ def create_api(services: Services) -> Quart:
         MAX_FORM_MEMORY_SIZE=gate.SMALL_BODY,
         MAX_FORM_PARTS=100,
     )
-    # Mastodon.py asks for /api/v1/instance/.
+    # Mastodon.py asks for /api/v1/instance/. No address is answered by pointing at another.
     app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
     callers.watch(app)
     for room in (accounts, instance, notifications, pictures, statuses, timelines):
         app.register_blueprint(room.blueprint)
