@@ -39,7 +39,9 @@ _DEPTH = 100
 _TAGS = 20_000
 _WORK = 60_000
 _TAG_LENGTH = 4_096
-_ODD_TAGS = 400  # in documents whose nesting cannot be counted by this simple pattern
+_FEW_TAGS = 400  # so few that their nesting need not be counted
+_OPENING = re.compile(r"<[a-zA-Z/!?]")
+# What can be counted surely; a document of many tags that holds other ones is shown as text.
 _SIMPLE_TAG = re.compile(
     r"<(/?+)([a-zA-Z][a-zA-Z0-9]*+)"
     r"(?:\s++[a-zA-Z_:][\w:.-]*+(?:=(?:\"[^\"<>]*+\"|'[^'<>]*+'|[^\s\"'<>=`]++))?+)*+\s*+/?+>"
@@ -103,6 +105,8 @@ def _is_modest(html: str) -> bool:
     if len(html) > HTML_LIMIT:
         return False
     brackets = html.count("<")
+    if brackets <= _FEW_TAGS:
+        return _has_short_tags(html)
     if brackets > _TAGS:
         return False
     nested: list[str] = []
@@ -110,7 +114,7 @@ def _is_modest(html: str) -> bool:
     for match in _SIMPLE_TAG.finditer(html):
         name = match[2].lower()
         if name in _ODD or match.end() - match.start() > _TAG_LENGTH:
-            break
+            return False
         seen += 1
         if match[1]:
             # Only what surely closes something counts as closing.
@@ -121,10 +125,20 @@ def _is_modest(html: str) -> bool:
         work += len(nested)
         if len(nested) > _DEPTH or work > _WORK:
             return False
-    if seen == brackets:
-        return True
-    longest = max(map(len, html.split("<")[1:]))
-    return brackets <= _ODD_TAGS and longest <= _TAG_LENGTH
+    return seen == brackets
+
+
+def _has_short_tags(html: str) -> bool:
+    start = html.find("<")
+    while start >= 0:
+        after = html.find("<", start + 1)
+        if (len(html) if after < 0 else after) - start > _TAG_LENGTH:
+            # Long text after a tag is no matter, if the tag surely ends where it seems to.
+            tag = _SIMPLE_TAG.match(html, start)
+            if (tag is None or len(tag[0]) > _TAG_LENGTH) and _OPENING.match(html, start):
+                return False
+        start = after
+    return True
 
 
 def _as_text(html: str) -> str:

@@ -120,6 +120,7 @@ def test_what_is_no_picture_is_refused_with_a_reason(data: bytes, word: str) -> 
     assert time.process_time() - started < 2
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_damaged_files_never_end_in_another_error(kind: str) -> None:
     whole = with_metadata(kind)

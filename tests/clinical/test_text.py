@@ -147,6 +147,7 @@ HOSTILE: dict[str, str] = {
     "div, closed in attributes": "<div a='</div>'>" * 12_000,
     "div, closed in text areas": "<div><textarea></div></textarea>" * 8_000,
     "formatting that is opened anew": _deep_formatting(),
+    "attributes, odd ones": "<a " + " ".join(f"a{n}='>\"'" for n in range(20_000)) + ">x</a>",
     "blockquote": "<blockquote>" * 20_000,
     "tables": "<table><td>" * 10_000,
     "brackets": "<" * 262_144,
@@ -190,6 +191,12 @@ def test_ordinary_long_html_keeps_its_markup() -> None:
     assert sanitise(page).count("<strong>") == 0
     assert sanitise(page).count("<a ") == 500
     assert "<script" not in sanitise(page + "<!-- <script> -->")
+
+
+def test_long_paragraphs_keep_their_markup() -> None:
+    words = "Na < 130 mmol. " + "Then word after word. " * 300
+    page = f"<!-- x --><table><tr><td><p><b>First</b> {words}</p><p>{words}</p></td></tr></table>"
+    assert sanitise(page).startswith("<p><b>First</b> Na &lt; 130")
 
 
 @pytest.mark.parametrize("reader", [render, sanitise, plain, excerpt])
