@@ -147,14 +147,32 @@ class PostgresServer(RunningServer):
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
                 start_new_session=True,
             )  # fmt: skip
-        self._wait_until_ready()
+        self.wait_until_ready()
 
     def kill(self) -> None:
-        """SIGKILL to the postmaster and, by their process group, all of its backends."""
+        """SIGKILL to the postmaster and all of its backends, as a power cut would have it."""
         assert self._process is not None
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        doomed = [self._process.pid, *self._backends()]
+        for pid in doomed:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self._process.wait(30)
+
+    def kill_backend(self, database: str) -> None:
+        """SIGKILL to one client's backend: the postmaster then restarts all the others as well."""
+        pid = self.sql(f"SELECT MAX(pid) FROM pg_stat_activity WHERE datname = '{database}'")
+        os.kill(pid, signal.SIGKILL)
+
+    def _backends(self) -> list[int]:
+        """The postmaster's children (each leads a session of its own)."""
+        assert self._process is not None
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                # pid (name) state ppid …, proc_pid_stat(5); the name may hold spaces.
+                if int(stat.read_text().rpartition(")")[2].split()[1]) == self._process.pid:
+                    found.append(int(stat.parent.name))
+        return found
 
     def stop(self) -> None:
         """A fast shutdown; SIGKILL if that takes too long."""
@@ -176,7 +194,7 @@ class PostgresServer(RunningServer):
         path = self._folder / "log"
         return path.read_text("utf-8", "replace")[-4000:] if path.exists() else ""
 
-    def _wait_until_ready(self) -> None:
+    def wait_until_ready(self) -> None:
         assert self._process is not None
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:

@@ -153,16 +153,20 @@ async def test_retry_bury_and_revive(any_database: Database) -> None:
     assert [(r["activity_id"], r["attempts"]) for r in await take(any_database)] == [("a", 1)]
 
 
-async def test_settling_a_row_that_is_done_changes_nothing(any_database: Database) -> None:
-    """A worker whose lease ran out while another finished its row."""
-    await put(any_database, Entry("a"))
-    [row] = await take(any_database)
+async def test_settling_a_row_that_is_settled_changes_nothing(any_database: Database) -> None:
+    """A worker whose lease ran out while another finished its rows."""
+    await put(any_database, Entry("a"), Entry("b"))
+    ids = [row["id"] for row in await take(any_database)]
     async with any_database.transaction() as tx:
-        await queues.finish(tx, "inbox", [row["id"]], NOW)
-        await queues.retry(tx, "inbox", row["id"], NOW, "late")
-        await queues.bury(tx, "inbox", row["id"], "late")
-        await queues.release(tx, "inbox", [row["id"]], "w")
-    assert (await queues.counts(any_database))["inbox"] == {"waiting": 0, "done": 1, "dead": 0}
+        await queues.finish(tx, "inbox", ids[:1], NOW, {ids[0]: "stored"})
+        await queues.bury(tx, "inbox", ids[1], "given up")
+        await queues.finish(tx, "inbox", ids, NOW, dict.fromkeys(ids, "late"))
+        await queues.release(tx, "inbox", ids, "w")
+        for row_id in ids:
+            await queues.retry(tx, "inbox", row_id, NOW, "late")
+            await queues.bury(tx, "inbox", row_id, "late")
+    rows = await any_database.fetch_all("SELECT state, effect, last_error FROM inbox ORDER BY id")
+    assert [tuple(row) for row in rows] == [("done", "stored", None), ("dead", None, "given up")]
 
 
 async def test_release_gives_back_only_what_this_worker_holds(any_database: Database) -> None:
