@@ -54,6 +54,7 @@ from fedidoc.verification.registries import Nppes
 from fedidoc.verification.review import Review
 from fedidoc.verification.specialties import Specialties
 from fedidoc.verification.trust import Trust
+from fedidoc.web import api
 from fedidoc.web.pages import create_pages
 from fedidoc.web.protocol import App, Protocol, Receive, Scope, Send
 from fedidoc.web.services import Services
@@ -295,6 +296,7 @@ class _Application:
     async def _open(self, stack: AsyncExitStack) -> None:
         rooms = await stack.enter_async_context(build_rooms(self._config))
         pages = create_pages(rooms.services)
+        api.register(pages, rooms.services)
         await pages.startup()
         stack.push_async_callback(pages.shutdown)
         self._front = Protocol(
