@@ -62,6 +62,12 @@ def html_of(value: Post | Actor) -> Markup:
     raise TypeError("Only a Post's or an Actor's HTML is sanitised")
 
 
+def elsewhere(thing: Post | Actor) -> str:
+    """The page of something on its own server; empty for ours, and for what is no web address."""
+    url = thing.url or ""
+    return url if not thing.local and url.startswith(("https://", "http://")) else ""
+
+
 def narrative(source: str) -> Markup:
     """A section that somebody wrote, as sanitised HTML."""
     return Markup(text.render(source))  # noqa: S704 `render` sanitises
@@ -101,6 +107,7 @@ def prepare(app: Quart, accent: str) -> None:
     colours = theme.version(theme.stylesheet(accent))
     environment.globals.update(
         words=words,
+        elsewhere=elsewhere,
         html_of=html_of,
         narrative=narrative,
         gist=gist,

@@ -12,7 +12,7 @@ from quart import Quart
 
 from fedidoc.activitypub.fetch import Fetcher
 from fedidoc.activitypub.guard import Guard
-from fedidoc.clinical.cases import CaseDraft, Cases
+from fedidoc.clinical.cases import CaseDraft, Cases, RemotePost
 from fedidoc.clinical.drafts import Drafts
 from fedidoc.clinical.follows import Follows
 from fedidoc.clinical.media import Pictures
@@ -23,9 +23,10 @@ from fedidoc.federation.badges import Badges
 from fedidoc.federation.keyring import Keyring
 from fedidoc.federation.peering import Peering
 from fedidoc.federation.remote import Remote
-from fedidoc.model import Account, Actor, Audience, NotificationKind, Post
+from fedidoc.model import Account, Actor, ActorKind, Audience, NotificationKind, Post
+from fedidoc.storage import actors, people
 from fedidoc.storage import cases as stored
-from fedidoc.storage import people
+from fedidoc.storage.actors import RemoteProfile
 from fedidoc.storage.engine import Transaction
 from fedidoc.verification.specialties import Specialties
 from fedidoc.verification.trust import Trust
@@ -120,6 +121,32 @@ class Site:
     async def follow(self, username: str, followed: str) -> None:
         account = await self.account(username)
         await self.services.follows.follow(account, await self.profile(followed))
+
+    async def colleague(self, name: str, host: str, **changes: Any) -> Actor:
+        """Somebody on another server, as their profile came from there."""
+        uri = f"https://{host}/users/{name}"
+        given: dict[str, Any] = {
+            "uri": uri, "kind": ActorKind.PERSON, "username": name, "host": host,
+            "handle_confirmed": True, "name": name.title(), "summary_html": "",
+            "inbox": f"{uri}/inbox", "shared_inbox": None, "outbox": None, "followers": None,
+            "following": None, "url": f"https://{host}/@{name}", "icon_url": None,
+            "approves_follows": False, "discoverable": True, "credential_url": None, **changes,
+        }  # fmt: skip
+        async with self.house.db.transaction() as tx:
+            return await actors.upsert_remote(tx, self.house.clock, RemoteProfile(**given))
+
+    async def receive(self, author: Actor, name: str, **changes: Any) -> Post:
+        """A post as it comes from another server after all checks."""
+        uri = f"https://{author.host}/notes/{name}"
+        given: dict[str, Any] = {
+            "uri": uri, "author": author, "audience": Audience.PUBLIC, "title": "",
+            "html": f"<p>{name}</p>", **changes,
+        }  # fmt: skip
+        async with self.house.db.transaction() as tx:
+            assert await self.services.cases.receive_posts(tx, [RemotePost(**given)]) == ["stored"]
+        found = await stored.by_uri(self.house.db, uri)
+        assert found is not None
+        return found
 
 
 @pytest.fixture

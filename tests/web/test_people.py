@@ -1,5 +1,7 @@
 """Colleagues: profiles, badges, finding, following, notices."""
 
+from fedidoc.clinical.text import sanitise
+from fedidoc.model import Media
 from tests.web.browsing import values_of
 from tests.web.conftest import Site
 
@@ -110,3 +112,58 @@ async def test_notices_are_counted_until_they_are_read(site: Site) -> None:
     assert "Tracer first." in page.main.text
     assert page.main.all("li", class_="fresh")
     assert not (await anna.get("/")).root.one("nav").all("span", class_="count")
+
+
+async def test_a_notice_does_not_show_what_may_no_longer_be_read(site: Site) -> None:
+    anna = await site.signed_in("anna")
+    await site.trust.allow("society.example", by="operator")
+    ines = await site.colleague("ines", "society.example")
+    post = await site.case("anna")
+    await site.receive(ines, "Cardiac magnet first", in_reply_to=post.uri)
+    assert "Cardiac magnet first" in (await anna.get("/notifications")).main.text
+    await site.trust.block("society.example", by="operator")
+    page = await anna.get("/notifications")
+    assert page.status == 200
+    assert "Cardiac magnet first" not in page.html
+    assert "Cardiac magnet first" not in (await anna.get(f"/cases/{post.id}")).html
+
+
+async def test_somebody_from_another_server_is_shown_as_such(site: Site) -> None:
+    anna = await site.signed_in("anna")
+    await site.trust.allow("society.example", by="operator")
+    summary = "<p onclick=alert(1)>Joints<script>alert(1)</script><img src=//evil.example/x></p>"
+    ines = await site.colleague("ines", "society.example", summary_html=sanitise(summary))
+    page = await anna.get("/@ines@society.example")
+    assert page.root.one("h1").text == "Ines"
+    assert "Not verified" in page.main.text
+    assert page.main.one("a", href="https://society.example/@ines").attrs["rel"]
+    assert not page.main.all("script", "img")
+    assert (await anna.get("/@ines")).status == 404
+    badge = await anna.get(f"/badge/{ines.id}")
+    assert "No credential was presented." in badge.main.text
+
+
+async def test_what_another_server_sent_is_only_shown_harmless(site: Site) -> None:
+    anna = await site.signed_in("anna")
+    await site.trust.allow("society.example", by="operator")
+    ines = await site.colleague("ines", "society.example", url="javascript:alert(1)")
+    picture = Media("m1", "A <hand>", "image/png", 10, 10, None, "https://society.example/x.png")
+    html = (
+        "<p>Look <a href='javascript:alert(1)'>here</a> <a href='https://a.example/'>there</a>"
+        "</p><script>alert(1)</script><iframe src='//evil.example'></iframe>"
+        "<form action='//evil.example'><input name=password></form></article></main>"
+    )
+    post = await site.receive(ines, "note", html=html, media=(picture,), url="javascript:alert(1)")
+    page = await anna.get(f"/cases/{post.id}")
+    assert page.status == 200
+    assert not page.faults
+    assert not page.main.all("script", "iframe")
+    assert [n.attrs["action"][0] for n in page.main.all("form")] == ["/"] * 2
+    links = [node.attrs.get("href", "") for node in page.main.all("a")]
+    assert "https://a.example/" in links
+    assert not [link for link in links if link.startswith("javascript")]
+    # A picture that is elsewhere is not fetched by the reader's browser.
+    assert not page.main.all("img")
+    assert "A <hand>" in page.main.text
+    profile = await anna.get("/@ines@society.example")
+    assert not [n for n in profile.main.all("a") if n.attrs["href"].startswith("javascript")]
