@@ -114,19 +114,23 @@ class PostgresServer(RunningServer):
         self._process: subprocess.Popen[bytes] | None = None
         host = quote(str(self._folder), safe="")
         super().__init__(f"postgresql://postgres@/postgres?host={host}")
-        self._prefix: list[str] = []
+        # The server must not outlive a test run that is killed.
+        self._prefix = ["setpriv", "--pdeathsig=QUIT"] if shutil.which("setpriv") else []
         if os.geteuid() == 0:
             user = pwd.getpwnam("postgres")
             shutil.chown(self._folder, user.pw_uid, user.pw_gid)
             self._prefix = [
-                "setpriv",
+                *self._prefix,
                 f"--reuid={user.pw_uid}",
                 f"--regid={user.pw_gid}",
                 "--clear-groups",
             ]
 
     def start(self) -> None:
-        """Start, or start again after a crash; returns when connections are taken."""
+        """Start, or start again after a crash; returns when connections are taken.
+
+        The server ends when the thread that called this does.
+        """
         if not self._data.exists():
             self._run("initdb", "-D", str(self._data), "-U", "postgres", "-E", "UTF8",
                       "--locale=C", "--auth=trust", "--no-sync")  # fmt: skip
@@ -174,19 +178,14 @@ class PostgresServer(RunningServer):
                     found.append(int(stat.parent.name))
         return found
 
-    def stop(self) -> None:
-        """A fast shutdown; SIGKILL if that takes too long."""
-        if self._process is None or self._process.poll() is not None:
-            return
-        self._process.send_signal(signal.SIGINT)
-        try:
-            self._process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.kill()
-
     def remove(self) -> None:
-        """Stop it and delete all it had."""
-        self.stop()
+        """Stop it at once and delete all it had."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGQUIT)
+            try:
+                self._process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def log(self) -> str:

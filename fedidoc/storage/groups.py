@@ -90,7 +90,7 @@ class Gathering(Generic[Item, Result]):
         outcomes: Sequence[Result | _Failed]
         try:
             try:
-                outcomes = await self._database.run(lambda tx: self._work(tx, items))
+                outcomes = await self._database.run(lambda tx: self._try_all(tx, items))
             except Exception as error:
                 if len(batch) == 1:
                     outcomes = [_Failed(error)]
@@ -110,12 +110,18 @@ class Gathering(Generic[Item, Result]):
             else:
                 future.set_result(outcome)
 
+    async def _try_all(self, tx: Transaction, items: Sequence[Item]) -> Sequence[Result]:
+        results = await self._work(tx, items)
+        if len(results) != len(items):
+            raise RuntimeError("A gathering's work must answer one result for each item.")
+        return results
+
     async def _try_each(self, tx: Transaction, items: Sequence[Item]) -> list[Result | _Failed]:
         outcomes: list[Result | _Failed] = []
         for item in items:
             try:
                 async with tx.savepoint():
-                    outcomes.append((await self._work(tx, [item]))[0])
+                    outcomes += await self._try_all(tx, [item])
             except Exception as error:
                 outcomes.append(_Failed(error))
         return outcomes

@@ -365,6 +365,21 @@ async def test_a_gathering_hands_all_that_waits_to_one_call(any_database: Databa
     assert len(await settings(db)) == 50
 
 
+async def test_a_gathering_that_answers_too_little_is_an_error(any_database: Database) -> None:
+    async def store(tx: Transaction, items: Sequence[tuple[str, str]]) -> list[str]:
+        await tx.insert_many("settings", ("name", "value"), items)
+        return [name for name, _ in items if name != "b"]
+
+    gathering = any_database.gathering(store)
+    async with asyncio.timeout(10):
+        results = await asyncio.gather(
+            *(gathering.put((name, "1")) for name in "abc"), return_exceptions=True
+        )
+    assert results[0::2] == ["a", "c"]
+    assert isinstance(results[1], RuntimeError)
+    assert await settings(any_database) == {"a": "1", "c": "1"}
+
+
 async def test_closing_writes_what_waits(any_database: Database, any_database_url: str) -> None:
     db = await Database.open(any_database_url)
     tasks = [
