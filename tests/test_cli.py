@@ -536,6 +536,17 @@ def test_doctor_names_what_is_wrong(house: House, tmp_path: Path) -> None:
     assert failed == {"secrets"}
 
 
+def test_only_the_instances_own_user_reads_its_files(house: House) -> None:
+    house.command("stats")
+    for path in house.instance.folder.rglob("*"):
+        if path != house.instance.log:
+            assert not path.stat().st_mode & 0o077, path
+    database = house.instance.folder / "fedidoc.db"
+    database.chmod(0o644)
+    assert any("chmod 600" in finding["text"] for finding in house.command("doctor"))
+    database.chmod(0o600)
+
+
 def test_a_taken_port_is_said_before_anything_is_served(house: House) -> None:
     words = refused(run("--config", str(house.instance.folder / "config.toml"), "serve"))
     assert str(house.instance.port) in words

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import sys
 import traceback
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -151,7 +152,8 @@ def refuse(text: str, *, code: int) -> NoReturn:
 
 
 def run(group: click.Group) -> NoReturn:
-    """Run the command line; never ends in a traceback."""
+    """Run the command line; never ends in a traceback. Files that it makes are its user's only."""
+    os.umask(0o077)
     try:
         group.main(prog_name="fedidoc", standalone_mode=False)
         sys.stdout.flush()

@@ -110,7 +110,13 @@ def _house(folder: Path, plan: dict[str, Any], key: str, port: int) -> House:
         plain=True,
     )
     # Nothing is written before the port is known to be free.
-    serving.listen(configuration.parse(tomllib.loads(text), {}, folder / key)).close()
+    try:
+        serving.listen(configuration.parse(tomllib.loads(text), {}, folder / key)).close()
+    except Refused:
+        raise Refused(
+            f"Port {port} is taken; stop what listens there, or choose two others:"
+            " fedidoc demo --ports 8501 8502."
+        ) from None
     installation.write(path, text)
     return House(key, configuration.load(path, {}), of["members"])
 

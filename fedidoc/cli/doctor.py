@@ -87,6 +87,10 @@ def _file(path: Path) -> Iterator[Finding]:
         )
 
 
+def _others_may_read(path: Path) -> bool:
+    return bool(path.stat().st_mode & 0o007)
+
+
 def _clock(now: int) -> Iterator[Finding]:
     if now < _BEGINNING:
         yield Finding(
@@ -108,6 +112,11 @@ async def _database(config: Config, vault: Vault, now: int) -> list[Finding]:
         return [Finding("database", "fail", words)]
     kind = "SQLite" if config.database_url.startswith("sqlite") else "PostgreSQL"
     findings = [Finding("database", "ok", f"{kind} answers.")]
+    file = Path(config.database_url.removeprefix("sqlite:///"))
+    if kind == "SQLite" and await asyncio.to_thread(_others_may_read, file):
+        findings.append(
+            Finding("database", "warn", f"Everybody on this machine may read {file}: chmod 600.")
+        )
     if found.pending:
         words = f"{', '.join(found.pending)} not applied: start `serve`, or run `fedidoc migrate`."
         return [*findings, Finding("migrations", "warn", words)]
