@@ -792,12 +792,15 @@ async def test_any_bytes_get_a_clear_refusal(desk: Desk) -> None:
         (b"status=hello", "text/plain"),
         (b'{"title": {"a": 1}, "status": [[["x"]]]}', "application/json"),
         (b"a" * 300_000, "application/x-www-form-urlencoded"),
+        (b'{"status": "' + b"a" * 300_000 + b'"}', "application/json"),
     ]
     for body, kind in bodies:
         for method, path in (("POST", "/api/v1/statuses"), ("POST", "/api/v2/media")):
             answer = await anna.call(method, path, data=body, headers={"Content-Type": kind})
             assert 400 <= answer.status < 500, (body[:20], kind, answer.status)
             assert answer.json["error"].endswith((".", "`."))
+            if len(body) > 200_000 and path == "/api/v1/statuses":
+                assert answer.status == 413
     assert await desk.site.posts() == []
 
 
