@@ -7,6 +7,7 @@ their rows, so that an effect happens once or not at all, whenever the process d
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -185,9 +186,10 @@ class Inbox:
     ) -> None:
         """Everything that the rows ask for, and their settling, in one transaction."""
         now = self._clock.now()
-        async with self._db.transaction() as tx:
-            names = {name for each in work for name in each.names(self._urls)}
-            names |= {author_of(d) or "" for d in documents.values() if isinstance(d, dict)}
+        names = {name for each in work for name in each.names(self._urls)}
+        names |= {author_of(d) or "" for d in documents.values() if isinstance(d, dict)}
+
+        async def run(tx: Transaction) -> dict[str, str]:
             known = await actors.by_uris(tx, names)
             batch = Batch(
                 tx, self._urls, self._clock, self._cases, self._follows, known, documents,
@@ -199,8 +201,11 @@ class Inbox:
             for each in work:
                 if each.again:
                     await self._put_off(tx, each, each.again, now)
-        for effect in effects.values():
-            self._log.debug("done", effect=effect.partition(":")[0])
+            return effects
+
+        effects = await self._db.group(run)
+        for effect, count in Counter(e.partition(":")[0] for e in effects.values()).items():
+            self._log.debug("done", effect=effect, count=count)
 
     async def _dispatch(self, batch: Batch, work: Sequence[Work]) -> dict[str, str]:
         """Hand runs of one kind to their handler, in order; effects by row."""

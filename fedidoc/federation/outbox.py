@@ -21,7 +21,7 @@ from fedidoc.federation.signing import SigningKeys
 from fedidoc.log import Log
 from fedidoc.storage import activities, queues
 from fedidoc.storage.activities import Activity
-from fedidoc.storage.engine import Database, Row
+from fedidoc.storage.engine import Database, Row, Transaction
 from fedidoc.storage.queues import Delivery, GivenUp, Outcome, Postponed, Queue, Sent
 from fedidoc.verification.trust import Trust
 
@@ -80,10 +80,13 @@ class Outbox:
         ]
         for expanded in made:
             self._keep_body(expanded.activity)
-        async with self._db.transaction() as tx:
+
+        async def write(tx: Transaction) -> None:
             await activities.put(tx, [e.activity for e in made])
             await queues.put_deliveries(tx, deliveries)
             await queues.finish(tx, EVENTS, [row["id"] for row in rows], now)
+
+        await self._db.group(write)
         if deliveries:
             self._wake(DELIVERY)
 
@@ -161,12 +164,15 @@ class Outbox:
         outcomes, self._ended = self._ended, []
         self._writing = None
         now = self._clock.now()
-        async with self._db.transaction() as tx:
+
+        async def write(tx: Transaction) -> None:
             await queues.settle_deliveries(tx, outcomes, now)
             for outcome in outcomes:
                 if isinstance(outcome, Postponed):
                     # The circuit breaker: nothing goes to this host before.
                     await queues.host_failed(tx, outcome.host, outcome.at, outcome.reason)
+
+        await self._db.group(write)
         for outcome in outcomes:
             if not isinstance(outcome, Sent):
                 event = "postponed" if isinstance(outcome, Postponed) else "given_up"

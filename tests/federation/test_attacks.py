@@ -114,10 +114,10 @@ async def test_a_post_lives_on_its_authors_server(pair: Pair) -> None:
     ours, _ = await pair.open_case(Audience.PUBLIC)
     for uri in (ours.uri, "https://elsewhere.example/1", "nonsense", None):
         effect = await bob.send("Create", bob.note(id=uri))
-        assert (effect or "").startswith("refused: the post is of another server")
+        assert effect == "refused: The post is not of its author's own server."
     assert await bob.send("Delete", ours.uri) == "refused: the object is of another server"
     assert await bob.send("Update", bob.note(id=ours.uri)) == (
-        "refused: the post is of another server"
+        "refused: The post is not of its author's own server."
     )
     kept = await cases.get(pair.hospital.db, ours.id)
     assert kept is not None

@@ -63,8 +63,6 @@ def _read(batch: Batch, received: Received) -> RemotePost | str:
         # A list of authors, or another one, would have somebody speak for somebody else.
         if document.attributed_to != (author.uri,):
             return "refused: the signer is not the author"
-        if not same_origin(document.id or "", author.uri):
-            return "refused: the post is of another server"
         refusal = batch.refuses(author)
         if refusal:
             return refusal
