@@ -11,7 +11,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
-from fedidoc.activitypub.errors import DocumentError, FetchError
+from fedidoc.activitypub.errors import DocumentError, FetchError, ProtocolError
 from fedidoc.clock import DAY, HOUR, MINUTE, SECOND, Clock
 from fedidoc.federation.peering import Peering
 from fedidoc.federation.remote import Remote
@@ -36,14 +36,18 @@ class Tasks:
     def __init__(self, db: Database, clock: Clock) -> None:
         self._db = db
         self._clock = clock
-        self._handlers: dict[str, Handler] = {}
+        self._handlers: dict[str, tuple[Handler, int | None]] = {}
         self._log = Log("tasks")
 
-    def add(self, kind: str, handler: Handler) -> None:
-        """Have `handler(subject, detail)` do the tasks of a kind; twice is a ValueError."""
+    def add(self, kind: str, handler: Handler, *, tries: int | None = None) -> None:
+        """Have `handler(subject, detail)` do the tasks of a kind; twice is a ValueError.
+
+        After `tries` failures a row is given up, by default never. So is, with `tries`, one whose
+        failure a later try cannot mend.
+        """
         if kind in self._handlers:
             raise ValueError(f"tasks of kind {kind} have a handler already")
-        self._handlers[kind] = handler
+        self._handlers[kind] = handler, tries
 
     async def work(self, rows: Sequence[Row]) -> None:
         """Do claimed rows side by side, and settle each as it ends."""
@@ -54,14 +58,13 @@ class Tasks:
 
     async def _do(self, row: Row) -> None:
         kind, subject = str(row["kind"]), str(row["subject"])
-        handler = self._handlers.get(kind)
+        handler, tries = self._handlers.get(kind, (None, 0))
         reason, again = "unknown kind", None
         if handler is not None:
             try:
                 reason, again = "", await handler(subject, json.loads(row["detail"]))
             except (FetchError, DocumentError) as error:
-                pause = min(_LONGEST_PAUSE, SECOND << min(int(row["attempts"]), 16))
-                reason, again = error.reason, self._clock.now() + pause
+                reason, again = error.reason, self._next_try(int(row["attempts"]), tries, error)
         async with self._db.transaction() as tx:
             if again is not None:
                 await queues.retry(tx, QUEUE, row["id"], again, reason)
@@ -71,6 +74,12 @@ class Tasks:
                 await queues.finish(tx, QUEUE, [row["id"]], self._clock.now())
         if reason:
             self._log.info("task_put_off", job=kind, reason=reason, attempts=row["attempts"])
+
+    def _next_try(self, attempts: int, tries: int | None, error: ProtocolError) -> int | None:
+        hopeless = not (isinstance(error, FetchError) and error.transient)
+        if tries is not None and (hopeless or attempts >= tries):
+            return None
+        return self._clock.now() + min(_LONGEST_PAUSE, SECOND << min(attempts, 16))
 
 
 class Acquaintance:

@@ -36,6 +36,7 @@ from fedidoc.clinical.media import Pictures
 from fedidoc.clock import FrozenClock
 from fedidoc.config import Config, Federation, Instance, Secrets, Server
 from fedidoc.federation.badges import Badges
+from fedidoc.federation.copying import Copying
 from fedidoc.federation.expansion import Expansion
 from fedidoc.federation.inbox import Inbox
 from fedidoc.federation.keyring import Keyring
@@ -144,8 +145,8 @@ class Node:
             self.db, self.fetcher, self.guard, self.urls, self.clock, self.trust, self.keyring,
             badges,
         )  # fmt: skip
-        pictures = Pictures(self.db, self.clock, self.config.media_folder)
-        self.cases = Cases(db=self.db, clock=self.clock, urls=self.urls, media=pictures)
+        self.pictures = Pictures(self.db, self.clock, self.config.media_folder)
+        self.cases = Cases(db=self.db, clock=self.clock, urls=self.urls, media=self.pictures)
 
         self.follows = Follows(self.db, self.clock, self.urls)
         self.publications = Publications(self.urls, name=self.name, description="")
@@ -160,6 +161,9 @@ class Node:
         )  # fmt: skip
         self.tasks = Tasks(self.db, self.clock)
         Acquaintance(self.db, self.clock, self.peering, self.remote).register(self.tasks)
+        Copying(
+            self.db, self.fetcher, self.clock, self.trust, self.config.media_folder, 1 << 20
+        ).register(self.tasks)
         self.reading = Reading(
             self.db, self.clock, self.urls, self.trust, self.keyring, self.publications,
             self.credentials, media_folder=self.config.media_folder,

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from fedidoc.activitypub.addressing import same_origin
 from fedidoc.activitypub.errors import DocumentError
 from fedidoc.activitypub.inspect import POST_TYPES
-from fedidoc.clinical.incoming import RemotePost
+from fedidoc.clinical.incoming import STORED, RemotePost
+from fedidoc.federation import copying
 from fedidoc.federation.handlers import actors
 from fedidoc.federation.handlers.table import Batch, Received, Table
 from fedidoc.federation.posts import read_object_of, read_post
@@ -34,6 +35,8 @@ async def create(batch: Batch, received: Sequence[Received]) -> list[str]:
     stored = await batch.cases.receive_posts(batch.tx, posts) if posts else []
     for place, effect in zip(places, stored, strict=True):
         effects[place] = effect
+    new = [p for p, effect in zip(posts, stored, strict=True) if effect == STORED]
+    await copying.ask_for(batch.tx, [m for post in new for m in post.media], batch.clock.now())
     return [effect or "" for effect in effects]
 
 
@@ -41,7 +44,9 @@ async def update(batch: Batch, received: Received) -> str:
     post = _read(batch, received)
     if isinstance(post, str):
         return post
-    return await batch.cases.receive_edit(batch.tx, post)
+    effect = await batch.cases.receive_edit(batch.tx, post)
+    await copying.ask_for(batch.tx, post.media, batch.clock.now())
+    return effect
 
 
 async def delete(batch: Batch, received: Received) -> str:

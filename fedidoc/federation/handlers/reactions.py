@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fedidoc.activitypub.documents import id_of, read_object
 from fedidoc.activitypub.errors import DocumentError
+from fedidoc.federation import copying
 from fedidoc.federation.handlers.table import Batch, Received, Table
 from fedidoc.federation.posts import read_post
 from fedidoc.federation.remote import Missing
@@ -54,6 +55,7 @@ async def _store_announced(batch: Batch, uri: str) -> str | None:
     except DocumentError as error:
         return f"ignore: {error.text}"
     await batch.cases.receive_posts(batch.tx, [post])
+    await copying.ask_for(batch.tx, post.media, batch.clock.now())
     return None
 
 
