@@ -6,7 +6,7 @@ only *requested* until their server accepts: nothing for followers is given out 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -22,7 +22,7 @@ from fedidoc.model import (
     FollowState,
     NotificationKind,
 )
-from fedidoc.storage import actors, notifications, queues
+from fedidoc.storage import actors, followings, notifications, queues
 from fedidoc.storage import follows as stored
 from fedidoc.storage.engine import Database, Transaction
 from fedidoc.storage.follows import Follow
@@ -125,6 +125,10 @@ class Follows:
         """Whether the member follows an actor, or has asked to."""
         follow = await stored.between(self.db, account.actor_id, actor_id)
         return follow.state if follow else None
+
+    async def followed_by(self, account: Account, actor_ids: Collection[str]) -> set[str]:
+        """Which of these actors follow the member, accepted."""
+        return await followings.followers_among(self.db, account.actor_id, actor_ids)
 
     async def requests(self, account: Account) -> list[Actor]:
         """Who waits for the member's answer."""

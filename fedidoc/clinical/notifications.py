@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fedidoc.clinical.audience import Viewer
+from fedidoc.clinical.reading import readable_many
 from fedidoc.clock import Clock
 from fedidoc.model import Account, Notification, NotificationKind, Page
-from fedidoc.storage import actors, cases
+from fedidoc.storage import actors
 from fedidoc.storage import notifications as stored
 from fedidoc.storage.engine import Database, Transaction
 from fedidoc.storage.notifications import Notice
@@ -37,11 +39,13 @@ class Notifications:
         await stored.put(tx, [notice])
 
     async def list(self, account: Account, before: str | None = None) -> Page[Notification]:
-        """Newest first. What is about a post or an actor that is gone is left out."""
+        """Newest first. What is about a post that is gone or that the member may not read (any
+        more), or by an actor who is gone, is left out."""
         found = await stored.page(self.db, account.actor_id, before or "", _PAGE + 1)
         shown = found[:_PAGE]
         people = await actors.get_many(self.db, {n.actor_id for n in shown if n.actor_id})
-        posts = await cases.get_many(self.db, {n.post_id for n in shown if n.post_id})
+        about = {n.post_id for n in shown if n.post_id}
+        posts = await readable_many(self.db, Viewer.of(account), about)
         items = []
         for notice in shown:
             actor = people.get(notice.actor_id or "")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from fedidoc.clinical.audience import Viewer, may_answer, may_read
 from fedidoc.errors import Forbidden, NotFound
 from fedidoc.model import Account, CaseState, Page, PeerPolicy, Post
-from fedidoc.storage import cases, follows, ledger, reactions, timelines
+from fedidoc.storage import cases, followings, ledger, reactions, timelines
 from fedidoc.storage import peers as stored_peers
 from fedidoc.storage.engine import Database
 from fedidoc.storage.statements import Reader, Row
@@ -64,6 +64,10 @@ class Reading:
         """A post that the member may read; NotFound otherwise. A deleted one has no words."""
         return await readable(self.db, viewer_of(account), post_id)
 
+    async def get_many(self, account: Account, post_ids: Collection[str]) -> dict[str, Post]:
+        """Those of the posts that the member may read, by id."""
+        return await readable_many(self.db, viewer_of(account), post_ids)
+
     async def thread(self, account: Account, post_id: str) -> Thread:
         """The thread that a post stands in, as far as the member may read it."""
         viewer = viewer_of(account)
@@ -72,7 +76,8 @@ class Reading:
         root = next((p for p in everything if p.id == post.case_id), None)
         if root is None:
             root = await cases.get(self.db, post.case_id or post.id) or post
-        followed = await follows.followed_ids(self.db, viewer.actor_id)
+        authors = {p.author.id for p in (*everything, root)}
+        followed = await followings.followed_among(self.db, viewer.actor_id, authors)
         blocked = await _blocked(self.db)
         visible = [
             p for p in everything
@@ -162,20 +167,30 @@ class Reading:
 
 async def readable(reader: Reader, viewer: Viewer, post_id: str) -> Post:
     """A post that the viewer may read; NotFound otherwise."""
-    post = await cases.get(reader, post_id)
-    if post is None or not _is_shown(post, await _blocked(reader)):
+    found = await readable_many(reader, viewer, [post_id])
+    if post_id not in found:
         raise NotFound
-    root = None
-    if post.case_id is not None and post.case_id != post.id:
-        root = await cases.get(reader, post.case_id)
-    followed = {
-        author
-        for author in {post.author.id, root.author.id if root else post.author.id}
-        if (follow := await follows.between(reader, viewer.actor_id, author)) and follow.accepted
+    return found[post_id]
+
+
+async def readable_many(
+    reader: Reader, viewer: Viewer, post_ids: Collection[str]
+) -> dict[str, Post]:
+    """Those of the posts that the viewer may read, by id."""
+    posts = await cases.get_many(reader, post_ids)
+    if not posts or not viewer.verified:
+        return {}
+    tops = {p.case_id for p in posts.values() if p.case_id is not None} - posts.keys()
+    roots = posts | (await cases.get_many(reader, tops) if tops else {})
+    authors = {p.author.id for p in roots.values()}
+    followed = await followings.followed_among(reader, viewer.actor_id, authors)
+    blocked = await _blocked(reader)
+    return {
+        post.id: post
+        for post in posts.values()
+        if _is_shown(post, blocked)
+        and may_read(viewer, post, follows=followed, root=roots.get(post.case_id or ""))
     }
-    if not may_read(viewer, post, follows=followed, root=root):
-        raise NotFound
-    return post
 
 
 async def _blocked(reader: Reader) -> set[str]:

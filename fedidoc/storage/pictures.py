@@ -92,6 +92,21 @@ async def of_owner(reader: Reader, owner_id: str, ids: Iterable[str]) -> dict[st
     return {row["id"]: Picture(_media_of(row), row["owner_id"], row["post_id"]) for row in rows}
 
 
+async def get(reader: Reader, media_id: str) -> Picture | None:
+    row = await reader.fetch_one(f"{_SELECT} WHERE id = ?", (media_id,))
+    return Picture(_media_of(row), row["owner_id"], row["post_id"]) if row else None
+
+
+async def set_file(tx: Transaction, media: Media) -> bool:
+    """Note that a remote picture is in the media folder now; False if one is there already."""
+    changed = await tx.execute(
+        "UPDATE media SET file = ?, media_type = ?, width = ?, height = ?"
+        " WHERE id = ? AND file IS NULL",
+        (media.file, media.media_type, media.width, media.height, media.id),
+    )
+    return changed > 0
+
+
 async def by_file(reader: Reader, file: str) -> Picture | None:
     row = await reader.fetch_one(f"{_SELECT} WHERE file = ?", (file,))
     return Picture(_media_of(row), row["owner_id"], row["post_id"]) if row else None
@@ -105,7 +120,5 @@ async def files(reader: Reader, names: Iterable[str]) -> set[str]:
 
 
 async def drop_loose(tx: Transaction, before: int) -> int:
-    """Forget local pictures that no post took in since `before`; how many."""
-    return await tx.execute(
-        "DELETE FROM media WHERE post_id IS NULL AND file IS NOT NULL AND created < ?", (before,)
-    )
+    """Forget pictures that no post took in since `before`; how many."""
+    return await tx.execute("DELETE FROM media WHERE post_id IS NULL AND created < ?", (before,))

@@ -399,6 +399,21 @@ async def test_blocked_servers_and_suspended_authors_vanish(clinic: Clinic) -> N
     assert [p.id for p in (await clinic.cases.timeline(ada, None, "all")).items] == [post.id]
 
 
+async def test_notices_show_only_what_may_still_be_read(clinic: Clinic) -> None:
+    ada, ben = await clinic.member("ada"), await clinic.colleague("ben")
+    post = await clinic.cases.open_case(ada, draft())
+    await clinic.receive(remote(ben, "reply", in_reply_to=post.uri))
+    assert len((await clinic.notifications.list(ada)).items) == 1
+    suspended = replace(ada, standing=Standing.SUSPENDED)
+    assert (await clinic.notifications.list(suspended)).items == ()
+    async with clinic.db.transaction() as tx:
+        await tx.execute(
+            "INSERT INTO peers (host, policy, created) VALUES (?, 'blocked', 1)", (ben.host,)
+        )
+    assert (await clinic.notifications.list(ada)).items == ()
+    assert set(await clinic.cases.get_many(ada, [post.id, "x"])) == {post.id}
+
+
 async def test_the_first_page_puts_what_needs_the_reader_first(clinic: Clinic) -> None:
     ada, bob = await clinic.member("ada"), await clinic.member("bob", specialty=NEUROLOGY)
     cy = await clinic.member("cy")

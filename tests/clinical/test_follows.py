@@ -29,6 +29,8 @@ async def test_a_local_follow_works_at_once(clinic: Clinic) -> None:
     assert [a.username for a in await clinic.follows.followers(bob.actor_id)] == ["ada"]
     assert [a.username for a in await clinic.follows.following(ada.actor_id)] == ["bob"]
     assert await kinds(clinic, bob) == [NotificationKind.FOLLOWED]
+    assert await clinic.follows.followed_by(bob, [ada.actor_id, bob.actor_id]) == {ada.actor_id}
+    assert await clinic.follows.followed_by(ada, [bob.actor_id]) == set()
     assert await clinic.events() == []
     await clinic.follows.unfollow(ada, await clinic.actor(bob))
     assert await clinic.follows.state(ada, bob.actor_id) is None
