@@ -19,7 +19,6 @@ _PLACE = re.compile(r"(case|apply|settings)|(answer|edit|close|review):([0-9a-z]
 
 # Fields that steer a form and are no part of what somebody wrote.
 STEERING = frozenset({"csrf", "once", "action", "place", "next"})
-_TEXT_LIMIT = 100_000
 
 
 @dataclass(slots=True)
@@ -101,7 +100,7 @@ def filled(values: Mapping[str, str], lists: Mapping[str, Iterable[str]] | None 
 
 
 def _clean(value: str) -> str:
-    value = value[:_TEXT_LIMIT].replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
+    value = value.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
     # A lone surrogate is no text: no database takes it.
     return value.encode("utf-8", "replace").decode("utf-8")
 

@@ -5,6 +5,7 @@ import io
 from PIL import Image
 
 from fedidoc.model import CaseState
+from tests.web.browsing import values_of
 from tests.web.conftest import Site
 
 CASE = {
@@ -177,6 +178,43 @@ async def test_a_picture_needs_words_and_survives_a_refusal(site: Site) -> None:
     assert picture.attrs["alt"] == "A red square."
     assert (await bela.get(picture.attrs["src"])).status == 200
     assert (await site.browser().get(picture.attrs["src"])).path.startswith("/log-in")
+
+
+async def test_a_draft_keeps_its_pictures_and_one_is_taken_out(site: Site) -> None:
+    anna = await site.signed_in("anna")
+    page = await anna.submit(
+        await anna.get("/cases/new"), "/cases/new", {**CASE, "action": "draft"},
+        files={"picture-1": ("a.png", png()), "picture-2": ("b.png", png("blue"))},
+    )  # fmt: skip
+    form = page.form("/cases/new")
+    assert len(form.all("img")) == 2
+    # The script saves the same form, without its files.
+    assert (await anna.post("/drafts/save", values_of(form))).status == 204
+    page = await anna.get("/cases/new")
+    first, second = page.form("/cases/new").one("input", name="media").attrs["value"].split()
+    changes = {"action": "publish", f"alt-{second}": "A blue square.", f"drop-{first}": "yes"}
+    page = await anna.submit(page, "/cases/new", changes)
+    assert page.status == 200
+    assert [node.attrs["alt"] for node in page.main.all("img")] == ["A blue square."]
+
+
+async def test_a_picture_that_is_too_large_costs_no_words(site: Site) -> None:
+    anna = await site.signed_in("anna")
+    large = {"picture-1": ("a.png", png() + bytes(site.services.config.media.max_bytes))}
+    page = await anna.submit(await anna.get("/cases/new"), "/cases/new", CASE, files=large)
+    assert page.status == 400
+    assert "MB" in page.errors()["picture-1"]
+    assert page.form("/cases/new").one("input", name="title").attrs["value"] == CASE["title"]
+
+
+async def test_words_beyond_the_limit_are_not_cut_off(site: Site) -> None:
+    anna = await site.signed_in("anna")
+    text = "word " * 30_000 + "the end."
+    page = await anna.submit(
+        await anna.get("/cases/new"), "/cases/new", {**CASE, "presentation": text}
+    )
+    assert page.errors().keys() == {"presentation"}
+    assert page.form("/cases/new").one("textarea", name="presentation").text.endswith("the end.")
 
 
 async def test_what_is_no_picture_is_refused_beside_it(site: Site) -> None:

@@ -31,7 +31,9 @@ def create_pages(services: Services) -> Quart:
         template_folder="templates",
     )
     app.extensions[gate.SERVICES] = services
-    app.request_class = gate.sized_request(config.media.max_bytes * gate.PICTURES)
+    # Twice what pictures may have: one that is too large is refused beside its field, and the
+    # text that came with it is kept.
+    app.request_class = gate.sized_request(2 * config.media.max_bytes * gate.PICTURES)
     app.config.update(
         MAX_CONTENT_LENGTH=gate.SMALL_BODY,
         MAX_FORM_MEMORY_SIZE=gate.SMALL_BODY,

@@ -142,7 +142,7 @@ async def _pictures(account: Account, form: forms.Form) -> list[Media]:
     """
     room = gate.services().media
     form.labels = dict(LABELS)
-    kept = [id for id in " ".join(form.chosen("media")).split() if not form.ticked(f"drop-{id}")]
+    kept = [id for id in form.get("media").split() if not form.ticked(f"drop-{id}")]
     files = await request.files
     for number in range(1, gate.PICTURES + 1):
         name = f"picture-{number}"
@@ -162,7 +162,6 @@ async def _pictures(account: Account, form: forms.Form) -> list[Media]:
             kept.append(media.id)
             form.values[f"alt-{media.id}"] = alt
     form.values["media"] = " ".join(kept)
-    form.lists.pop("media", None)
     return await room.unpublished(account, kept)
 
 
