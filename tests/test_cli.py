@@ -273,7 +273,9 @@ def test_inspect_judges_every_file_in_a_line(tmp_path: Path) -> None:
         "reason": records[0]["reason"],
     }
     assert not any(record["ok"] for record in records[1:])
-    assert all(record["reason"] for record in records[1:])
+    reasons = [record["reason"] for record in records[1:]]
+    assert all(reasons)
+    assert reasons[2:4] == ["too_large", "not_a_file"]
 
 
 def test_inspect_understands_what_other_servers_send(corpora: Path) -> None:
@@ -462,6 +464,18 @@ def test_numbers_have_the_promised_shape(house: House) -> None:
     assert stats.keys() == {"members", "actors", "posts", "peers"}
     assert all(type(number) is int for number in stats.values())
     assert house.command("queue", "retry")[0]["revived"] >= 0
+
+
+def test_registers_are_imported(house: House, tmp_path: Path) -> None:
+    sample = ROOT / "fedidoc" / "cli" / "data" / "nppes.csv"
+    (record,) = house.command("register", "import", "nppes", str(sample))
+    assert (record["rows"], record["malformed"], record["already"]) == (1, 0, False)
+    assert house.command("register", "import", "nppes", str(sample))[0]["already"] is True
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text("a,b\n1,2\n")
+    for name in ("nppes", "nucc"):
+        assert house.refused("register", "import", name, str(wrong))
+        assert house.refused("register", "import", name, str(tmp_path / "absent.csv"))
 
 
 def test_a_case_is_opened_by_the_same_path_as_the_page(house: House, tmp_path: Path) -> None:
@@ -662,6 +676,9 @@ def test_the_demo_is_ready_keeps_its_data_and_stops(tmp_path: Path) -> None:
         stats = lines(run("--config", str(config), "stats", "--json"))[0]
         assert stats["posts"] == 10  # three cases and seven answers, on both sides
         assert stats["peers"] == 1
+    config = tmp_path / "d" / "hospital" / "config.toml"
+    applicant = lines(run("--config", str(config), "member", "show", "kate_lindgren", "--json"))
+    assert applicant[0]["standing"] == "applied"
     again, second, code, errors = start()
     assert code == 0, errors
     assert again == record

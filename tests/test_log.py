@@ -48,10 +48,12 @@ def test_a_field_that_could_carry_clinical_text_is_refused_at_any_level(name: st
 
 def test_values_are_cut_and_cannot_forge_a_second_line(lines: io.StringIO) -> None:
     house.Log("inbox").info("refused", reason='x\n{"level":"info"}\x1b[31m', host="h" * 5_000)
+    house.Log("inbox").info("refused", reason="\x9b31m \u202egnihsiw \u2028 \x85")
     written = lines.getvalue()
-    assert written.count("\n") == 1
-    assert "\x1b" not in written
-    line = json.loads(written)
+    assert written.count("\n") == 2
+    assert len(written.splitlines()) == 2  # nor by what other programs take for a line's end
+    assert all(c.isprintable() for c in written.replace("\n", ""))
+    line = json.loads(written.splitlines()[0])
     assert len(line["host"]) == 200
     assert line["host"].endswith("…")
 
