@@ -6,7 +6,8 @@
     await runner.stop()
 
 The rows are the truth: a wake-up that is lost costs `idle_ms`, a worker that is killed costs the
-rest of its lease, and neither loses work. Any number of processes may run the same lanes.
+rest of its lease, and neither loses work. Leases are short, and renewed while their work runs. Any
+number of processes may run the same lanes.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ import itertools
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
-from fedidoc.clock import HOUR, MINUTE, SECOND, Clock
+from fedidoc.clock import HOUR, SECOND, Clock
 from fedidoc.errors import FedidocError
 from fedidoc.log import Log, cause_of
 from fedidoc.storage import queues
-from fedidoc.storage.engine import Database, Row
+from fedidoc.storage.engine import Database, Row, Transaction
 from fedidoc.storage.queues import Queue
 
 Work = Callable[[list[Row]], Awaitable[None]]
@@ -50,7 +52,7 @@ class Lane:
     idle_ms: int = SECOND  # how often to look for what another process queued
     limit: int = 64  # most rows of a claim
     slots: int = 1  # how many pieces of work run at once
-    lease_ms: int = 5 * MINUTE
+    lease_ms: int = 20 * SECOND  # how long the rows of a killed process rest
     # After a wake-up, wait for companions: a claim costs the same for one row as for fifty.
     linger_ms: int = 10
 
@@ -60,6 +62,7 @@ class _State:
     lane: Lane
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     running: set[asyncio.Task[Exception | None]] = field(default_factory=set)
+    held: set[str] = field(default_factory=set)  # the ids of the rows that are at work
 
 
 class Runner:
@@ -86,8 +89,10 @@ class Runner:
         self._stopped.clear()
         try:
             async with asyncio.TaskGroup() as group:
-                for state in self._states.values():
-                    group.create_task(self._serve(state))
+                lanes = [group.create_task(self._serve(s)) for s in self._states.values()]
+                renewing = group.create_task(self._renew_leases())
+                await asyncio.wait(lanes)
+                renewing.cancel()
         finally:
             await self._cancel_running()
             self._stopped.set()
@@ -111,21 +116,40 @@ class Runner:
         Stops early after about `limit` rows.
         """
         total = 0
-        while total < limit:
-            before = total
-            for state in self._states.values():
-                while total < limit:
-                    pieces = await self._claim(state)
-                    if not pieces:
-                        break
-                    errors = await asyncio.gather(*(self._do(state, piece) for piece in pieces))
-                    total += sum(map(len, pieces))
-                    for error in errors:
-                        if strict and error is not None:
-                            raise error
-            if total == before:
-                break
+        renewing = asyncio.create_task(self._renew_leases())
+        try:
+            while total < limit:
+                before = total
+                for state in self._states.values():
+                    while total < limit and (pieces := await self._claim(state)):
+                        errors = await asyncio.gather(*(self._do(state, p) for p in pieces))
+                        total += sum(map(len, pieces))
+                        for error in errors:
+                            if strict and error is not None:
+                                raise error
+                if total == before:
+                    break
+        finally:
+            renewing.cancel()
         return total
+
+    async def _renew_leases(self) -> None:
+        shortest = min((s.lane.lease_ms for s in self._states.values()), default=HOUR)
+        while True:
+            await asyncio.sleep(shortest / 3000)
+            for state in self._states.values():
+                if not state.held:
+                    continue
+                try:
+                    await self._db.group(partial(self._renew, state.lane, sorted(state.held)))
+                except FedidocError as error:
+                    self._log.warning(
+                        "renewal_failed", queue=state.lane.name, cause=cause_of(error)
+                    )
+
+    async def _renew(self, lane: Lane, ids: list[str], tx: Transaction) -> None:
+        until = self._clock.now() + lane.lease_ms
+        await queues.renew(tx, lane.name, ids, self._worker, until)
 
     async def _serve(self, state: _State) -> None:
         trouble = 0
@@ -206,6 +230,7 @@ class Runner:
     async def _do(self, state: _State, rows: list[Row]) -> Exception | None:
         lane = state.lane
         ids = [str(row["id"]) for row in rows]
+        state.held.update(ids)
         try:
             try:
                 await lane.work(rows)
@@ -221,6 +246,8 @@ class Runner:
             # The database is away as well: the lease will end by itself.
             self._log.warning("settle_failed", queue=lane.name, cause=cause_of(error))
             return error
+        finally:
+            state.held.difference_update(ids)
         return None
 
     async def _after_error(self, lane: Lane, rows: list[Row], error: Exception) -> Exception | None:

@@ -194,6 +194,41 @@ async def test_a_row_runs_when_it_comes_due(database: Database) -> None:
     assert 350 < clock.now() - begun < 5000
 
 
+async def test_a_lease_is_renewed_while_its_work_runs(
+    any_database: Database, any_database_url: str
+) -> None:
+    """Work that takes four leases is not taken by another worker; a killed one's soon is."""
+    db, clock = any_database, Clock()
+    other = await Database.open(any_database_url)
+    runs: list[str] = []
+    done = asyncio.Event()
+
+    async def slow(rows: list[Row]) -> None:
+        runs.append("slow")
+        await asyncio.sleep(1.6)
+        async with db.transaction() as tx:
+            await queues.finish(tx, "events", [row["id"] for row in rows], clock.now())
+        done.set()
+
+    async def thief(rows: list[Row]) -> None:
+        runs.append("thief")
+
+    await put(db, clock, "a", "b")
+    runner = Runner(db, clock, LOG, [Lane("events", slow, lease_ms=400)])
+    try:
+        async with started(runner):
+            while not runs:
+                await asyncio.sleep(0.01)
+            waiting = Runner(other, clock, LOG, [Lane("events", thief, lease_ms=400, idle_ms=20)])
+            async with started(waiting):
+                await until(done)
+    finally:
+        await other.close()
+    assert runs == ["slow"]
+    rows = await db.fetch_all("SELECT state, attempts FROM events")
+    assert [tuple(row) for row in rows] == [("done", 1)] * 2
+
+
 async def test_stopping_waits_for_work_that_runs(any_database: Database) -> None:
     db, clock = any_database, Clock()
     begun = asyncio.Event()

@@ -69,7 +69,8 @@ class Database:
     def __init__(self, driver: _Driver) -> None:
         self._driver = driver
         self._holders: set[asyncio.Task[Any]] = set()
-        self._group: Gathering[_Work, Any] = Gathering(self, _run_works)
+        self._gatherings: list[Gathering[Any, Any]] = []
+        self._group: Gathering[_Work, Any] = self.gathering(_run_works)
 
     @classmethod
     async def open(cls, url: str, *, readers: int = 2) -> Database:
@@ -147,12 +148,16 @@ class Database:
         work: Callable[[Transaction, Sequence[Item]], Coroutine[Any, Any, Sequence[T]]],
         *,
         limit: int = 256,
+        linger_ms: int = 0,
     ) -> Gathering[Item, T]:
         """Like `group`, for one kind of work that takes many items in one statement.
 
         `work` gets every item that waits (at most `limit`) and answers one result each, in order.
+        With `linger_ms` the first one waits that long for companions: fewer, larger transactions.
         """
-        return Gathering(self, work, limit=limit)
+        made = Gathering(self, work, limit=limit, linger_ms=linger_ms)
+        self._gatherings.append(made)
+        return made
 
     async def run(self, work: Callable[[Transaction], Coroutine[Any, Any, T]]) -> T:
         """Run one work, by the rules of `group`, in a transaction of its own."""
@@ -182,7 +187,8 @@ class Database:
 
     async def close(self) -> None:
         """Finish what is being written, then close every connection."""
-        await self._group.close()
+        for gathering in self._gatherings:
+            await gathering.close()
         await self._driver.close()
 
 

@@ -1,7 +1,7 @@
 """Group commit: many callers' writes in one transaction, so that they share one fsync.
 
 While one transaction is being written, callers that come meanwhile wait, and the next transaction
-takes them all. Nobody waits for a timer: a lone caller is written at once.
+takes them all. A lone caller is written at once, unless its gathering lingers for companions.
 """
 
 from __future__ import annotations
@@ -37,10 +37,12 @@ class Gathering(Generic[Item, Result]):
         work: Callable[[Transaction, Sequence[Item]], Coroutine[Any, Any, Sequence[Result]]],
         *,
         limit: int = 256,
+        linger_ms: int = 0,
     ) -> None:
         self._database = database
         self._work = work
         self._limit = limit
+        self._linger = linger_ms / 1000
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._writer: asyncio.Task[None] | None = None
         self._closed = False
@@ -69,8 +71,11 @@ class Gathering(Generic[Item, Result]):
 
     async def _write_all(self) -> None:
         try:
-            while batch := self._take():
-                await self._write(batch)
+            while self._waiting:
+                if self._linger and len(self._waiting) < self._limit and not self._closed:
+                    await asyncio.sleep(self._linger)
+                if batch := self._take():
+                    await self._write(batch)
         finally:
             self._writer = None
             # Only reached with callers waiting when this task itself was cancelled.

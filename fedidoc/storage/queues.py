@@ -58,6 +58,7 @@ __all__ = [
     "put_inbox",
     "put_task",
     "release",
+    "renew",
     "retry",
     "revive",
     "schemes",
@@ -246,6 +247,16 @@ async def release(tx: Transaction, queue: Queue, ids: Sequence[str], worker: str
         f"UPDATE {_TABLES[queue]} SET next_at = created, lease_by = NULL, lease_until = 0,"
         f" attempts = attempts - 1 WHERE state = 'waiting' AND lease_by = ? AND {clause}",
         (worker, *params),
+    )
+
+
+async def renew(tx: Transaction, queue: Queue, ids: Sequence[str], worker: str, until: int) -> None:
+    """Lengthen the leases that `worker` still has on these rows."""
+    clause, params = among("id", ids)
+    await tx.execute(
+        f"UPDATE {_TABLES[queue]} SET lease_until = ?, next_at = ?"
+        f" WHERE state = 'waiting' AND lease_by = ? AND {clause}",
+        (until, until, worker, *params),
     )
 
 

@@ -365,6 +365,47 @@ async def test_a_gathering_hands_all_that_waits_to_one_call(any_database: Databa
     assert len(await settings(db)) == 50
 
 
+async def test_a_gathering_can_wait_for_companions(any_database: Database) -> None:
+    calls: list[int] = []
+
+    async def store(tx: Transaction, items: Sequence[str]) -> Sequence[str]:
+        calls.append(len(items))
+        return items
+
+    async def later(name: str, seconds: float) -> str:
+        await asyncio.sleep(seconds)
+        return await patient.put(name)
+
+    patient = any_database.gathering(store, linger_ms=300)
+    assert await asyncio.gather(*(later(f"{n}", n / 100) for n in range(8))) == list("01234567")
+    assert calls == [8]
+
+
+async def test_closing_ends_gatherings_too(any_database: Database, any_database_url: str) -> None:
+    async def store(tx: Transaction, items: Sequence[tuple[str, str]]) -> Sequence[object]:
+        await tx.insert_many("settings", ("name", "value"), items)
+        return items
+
+    db = await Database.open(any_database_url)
+    gathering = db.gathering(store, limit=2)
+    tasks = [asyncio.create_task(gathering.put((f"{n}", "1"))) for n in range(5)]
+    await asyncio.sleep(0)
+    await db.close()
+    await asyncio.gather(*tasks)
+    assert len(await settings(any_database)) == 5
+    with pytest.raises(Busy):
+        await gathering.put(("late", "1"))
+
+
+async def test_postgresql_s_silent_rollback_is_an_error(postgresql_database: Database) -> None:
+    """It answers the COMMIT of a transaction that had failed with ROLLBACK, and no error."""
+    session = await postgresql_database._driver.begin()
+    with pytest.raises(StorageError):
+        await session.run("SELECT nonsense", ())
+    with pytest.raises(StorageError, match="undid"):
+        await session.commit()
+
+
 async def test_a_gathering_that_answers_too_little_is_an_error(any_database: Database) -> None:
     async def store(tx: Transaction, items: Sequence[tuple[str, str]]) -> list[str]:
         await tx.insert_many("settings", ("name", "value"), items)
