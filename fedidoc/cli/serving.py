@@ -57,10 +57,13 @@ async def worker(console: Console) -> None:
     stop = stop_on_signals()
     async with app.build_rooms(config) as rooms:
         console.record({"worker": config.domain}, f"Working for {config.domain}. Ctrl-C stops it.")
+        # Peers that are allowed or blocked meanwhile are known here a few seconds later.
+        fresh = asyncio.create_task(rooms.services.trust.keep_fresh())
         running = asyncio.create_task(rooms.runner.run())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
+        fresh.cancel()
         await rooms.runner.stop()
         await running
 
