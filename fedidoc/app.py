@@ -30,6 +30,7 @@ from fedidoc.clock import DAY, HOUR, Clock
 from fedidoc.config import Config
 from fedidoc.errors import FedidocError
 from fedidoc.federation.badges import Badges
+from fedidoc.federation.copying import Copying
 from fedidoc.federation.expansion import Expansion
 from fedidoc.federation.inbox import Inbox
 from fedidoc.federation.keyring import Keyring
@@ -194,6 +195,7 @@ async def _furnish(
     tasks = Tasks(db, clock)
     acquaintance = Acquaintance(db, clock, peering, remote)
     acquaintance.register(tasks)
+    Copying(db, fetcher, clock, trust, config.media_folder, config.media.max_bytes).register(tasks)
     housekeeping = _Housekeeping(db, clock, review, pictures)
     housekeeping.register(tasks)
     runner = Runner(
@@ -201,7 +203,8 @@ async def _furnish(
         clock,
         Log("jobs"),
         [
-            Lane("inbox", inbox.process),
+            # While activities pour in, one transaction for many: a tenth of a second's wait.
+            Lane("inbox", inbox.process, linger_ms=100, limit=256),
             Lane("events", outbox.expand),
             Lane("delivery", outbox.send, slots=config.federation.concurrency),
             Lane("tasks", tasks.work),
