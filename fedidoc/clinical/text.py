@@ -36,7 +36,6 @@ _REL = "nofollow noopener noreferrer"
 # How much a parser is asked to do. `_WORK` is the sum of the open elements at every tag: unclosed
 # `<b>` are opened anew in each paragraph after them, so that the product of both is what costs.
 _DEPTH = 100
-_TAGS = 20_000
 _WORK = 60_000
 _TAG_LENGTH = 4_096
 _FEW_TAGS = 400  # so few that their nesting need not be counted
@@ -107,8 +106,6 @@ def _is_modest(html: str) -> bool:
     brackets = html.count("<")
     if brackets <= _FEW_TAGS:
         return _has_short_tags(html)
-    if brackets > _TAGS:
-        return False
     nested: list[str] = []
     work = seen = 0
     for match in _SIMPLE_TAG.finditer(html):

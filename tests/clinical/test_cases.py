@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from fedidoc.clinical.cases import Cases
 from fedidoc.clinical.phi import GUARD, IdentifiersFound
 from fedidoc.clock import DAY, MINUTE
 from fedidoc.errors import BadInput, Conflict, FedidocError, Forbidden, NotFound
 from fedidoc.model import (
+    Actor,
     Audience,
     CaseFields,
     CaseState,
@@ -267,6 +269,23 @@ async def test_a_deleted_case_leaves_no_words(clinic: Clinic) -> None:
     assert (await clinic.cases.timeline(bob, None, "all")).items == ()
 
 
+async def test_what_is_deleted_while_somebody_writes_is_not_answered(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada, bob = await clinic.member("ada"), await clinic.member("bob")
+    post = await clinic.cases.open_case(ada, draft())
+    look_up = Cases._named
+
+    async def meanwhile(self: Cases, words: str) -> list[Actor]:
+        await clinic.cases.delete(ada, post.id)
+        return await look_up(self, words)
+
+    monkeypatch.setattr(Cases, "_named", meanwhile)
+    with pytest.raises(Conflict):
+        await clinic.cases.reply(bob, post.id, "Yes")
+    assert await clinic.db.fetch_value("SELECT COUNT(*) FROM posts") == 1
+
+
 async def test_likes_are_once_and_told(clinic: Clinic) -> None:
     ada, bob = await clinic.member("ada"), await clinic.member("bob")
     post = await clinic.cases.open_case(ada, draft())
@@ -481,6 +500,7 @@ async def test_the_ledger_says_where_copies_went(clinic: Clinic) -> None:
             ("d2", "a1", "x.example", "i1", "waiting", DAY, None),
             ("d3", "a0", "y.example", "i2", "done", DAY, 6),
             ("d4", "a1", "y.example", "i2", "done", DAY, 7),
+            ("d6", "a1", "x.example", "i9", "done", DAY, 9),
             ("d5", "a0", "z.example", "i3", "dead", DAY, 8),
         ):
             await tx.execute(

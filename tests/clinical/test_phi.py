@@ -117,6 +117,7 @@ def test_finds(text: str, kind: str, marked: str) -> None:
         "Apgar 7/8/10 at 1/5/10 minutes",
         "visual acuity 20/40 right, 6/12 left",
         "DVT prophylaxis in patients over 90; those 90 or older; age > 89; 90+ years",
+        "patients over 90 years old, aged 90 or older, >= 90 years of age, 95 years old or more",
         "T 38.5 C, temp 101 F, 99 F yesterday",
         "100 years ago; a 95 year follow-up; 97% sensitivity; HR 92 M",
         "May 5% dextrose be used? She may 5 times a day.",
@@ -183,6 +184,7 @@ def test_severities() -> None:
 
 def test_a_link_to_literature_is_one_warning_but_its_query_is_looked_at() -> None:
     assert [k for k, _ in found("https://journal.example/2023/05/12/content/12345678")] == ["url"]
+    assert [k for k, _ in found("https://news.example/mar-12-2023-trial")] == ["url"]
     assert "date" in [k for k, _ in found("https://portal.example/?dob=1958-11-02")]
     assert "mrn" in [k for k, _ in found("https://portal.example/mrn=123456")]
 
