@@ -138,7 +138,6 @@ def _settings(config: Config, listener: socket.socket) -> Hypercorn:
     settings.errorlog = logging.getLogger("hypercorn.error")
     settings.keep_alive_timeout = 75
     settings.keep_alive_max_requests = 100_000
-    settings.read_timeout = 90
     settings.graceful_timeout = 5
     settings.certfile = _file(config, config.server.tls_certificate)
     settings.keyfile = _file(config, config.server.tls_key)
