@@ -229,21 +229,46 @@ async def test_a_lease_is_renewed_while_its_work_runs(
     assert [tuple(row) for row in rows] == [("done", 1)] * 2
 
 
-async def test_stopping_waits_for_work_that_runs(any_database: Database) -> None:
-    db, clock = any_database, Clock()
+@pytest.mark.parametrize("slots", [1, 3])
+async def test_stopping_waits_for_work_that_runs(database: Database, slots: int) -> None:
+    db, clock = database, Clock()
     begun = asyncio.Event()
 
     async def work(rows: list[Row]) -> None:
         begun.set()
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.3)
         async with db.transaction() as tx:
             await queues.finish(tx, "events", [row["id"] for row in rows], clock.now())
 
-    await put(db, clock, "a", "b")
-    runner = Runner(db, clock, LOG, [Lane("events", work, limit=1)])
+    await put(db, clock, "a", "b", "c", "d")
+    runner = Runner(db, clock, LOG, [Lane("events", work, limit=1, slots=slots)])
     async with started(runner):
         await until(begun)
-    assert (await queues.counts(db))["events"] == {"waiting": 1, "done": 1, "dead": 0}
+        await asyncio.sleep(0.1)
+    assert (await queues.counts(db))["events"] == {"waiting": 4 - slots, "done": slots, "dead": 0}
+
+
+async def test_a_host_with_more_rows_than_a_run_is_served_without_a_pause(
+    any_database: Database,
+) -> None:
+    db, clock = any_database, Clock()
+    seen: list[str] = []
+    done = asyncio.Event()
+
+    async def send(rows: list[Row]) -> None:
+        await asyncio.sleep(0.1)
+        seen.extend(row["activity_id"] for row in rows)
+        async with db.transaction() as tx:
+            outcomes = [Sent(row["id"], row["host"], "cavage") for row in rows]
+            await queues.settle_deliveries(tx, outcomes, clock.now())
+        if len(seen) == 70:
+            done.set()
+
+    await deliver(db, clock, *(("a", f"{n:02}") for n in range(70)))
+    lane = Lane("delivery", send, slots=4, idle_ms=HOUR, lease_ms=HOUR)
+    async with started(Runner(db, clock, LOG, [lane])):
+        await until(done)
+    assert seen == [f"{n:02}" for n in range(70)]
 
 
 async def test_stopping_gives_back_what_takes_too_long(any_database: Database) -> None:
