@@ -154,7 +154,7 @@ def ask(
             return Answer(refusal.code, refusal.read())
 
 
-def watch(holds: Callable[[], T], seconds: float = 30.0) -> T:
+def watch(holds: Callable[[], T | None], seconds: float = 30.0) -> T:
     """Call `holds` until it answers something true; AssertionError after `seconds`."""
     end = time.monotonic() + seconds
     while True:

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,7 @@ def federation(
         names = [server.fresh_database() for _ in urls]
         urls = [server.url(name) for name in names]
         for name in names:
-            request.addfinalizer(lambda name=name: server.drop_database(name))
+            request.addfinalizer(partial(server.drop_database, name))
     hospital = Site(folder / "hospital", "127.0.0.1", name="Hospital", database=urls[0]).init()
     society = Site(folder / "society", "127.0.0.2", name="Society", database=urls[1]).init()
     stranger = Site(folder / "stranger", "127.0.0.3", name="Stranger").init()
@@ -93,11 +94,7 @@ def federation(
         # A stranger may wish; it is the hospital that does not know it.
         stranger.command("peer", "allow", hospital.domain)
         for site in (hospital, society):
-            watch(
-                lambda site=site: site.value(
-                    "SELECT COUNT(*) FROM peers WHERE issuer_key IS NOT NULL"
-                )
-            )
+            watch(partial(site.value, "SELECT COUNT(*) FROM peers WHERE issuer_key IS NOT NULL"))
         made = Federation(
             hospital, society, stranger, hospital.as_member("osler"), society.as_member("curie"),
             society.as_member("hopper"), folder,
