@@ -68,6 +68,14 @@ class Session:
     csrf: str
 
 
+class SessionLine(NamedTuple):
+    """One place where a member is logged in; times are UTC milliseconds."""
+
+    created: int
+    expires: int
+    current: bool
+
+
 class SignedIn(NamedTuple):
     """A fresh session: the cookie's value, and the token for its forms."""
 
@@ -283,6 +291,19 @@ class Accounts:
         """End a session; ending one that is not there is fine."""
         async with self._db.transaction() as tx:
             await people.delete_session(tx, self._session_mac(token))
+
+    async def sessions(self, account: Account, token: str) -> tuple[SessionLine, ...]:
+        """Where the member is logged in, newest first; `token` is the asking session's."""
+        mac = self._session_mac(token)
+        rows = await people.sessions(self._db, account.id, self._clock.now())
+        return tuple(
+            SessionLine(row["created"], row["expires"], row["token_mac"] == mac) for row in rows
+        )
+
+    async def end_other_sessions(self, account: Account, token: str) -> None:
+        """End every session of the member but the asking one."""
+        async with self._db.transaction() as tx:
+            await people.delete_other_sessions(tx, account.id, self._session_mac(token))
 
     async def change_password(
         self, account: Account, old: str, new: str, *, address: str

@@ -216,6 +216,22 @@ async def delete_sessions(tx: Transaction, account_id: str) -> int:
     return await tx.execute("DELETE FROM sessions WHERE account_id = ?", (account_id,))
 
 
+async def sessions(reader: Reader, account_id: str, now: int) -> list[Row]:
+    """token_mac, created and expires of an account's sessions that hold, newest first."""
+    return await reader.fetch_all(
+        "SELECT token_mac, created, expires FROM sessions WHERE account_id = ? AND expires > ?"
+        " ORDER BY created DESC, token_mac",
+        (account_id, now),
+    )
+
+
+async def delete_other_sessions(tx: Transaction, account_id: str, token_mac: str) -> int:
+    """End every session of an account but one; how many there were."""
+    return await tx.execute(
+        "DELETE FROM sessions WHERE account_id = ? AND token_mac <> ?", (account_id, token_mac)
+    )
+
+
 async def delete_expired_sessions(tx: Transaction, now: int) -> int:
     return await tx.execute("DELETE FROM sessions WHERE expires <= ?", (now,))
 

@@ -44,6 +44,7 @@ SAID: Final = {
     "applied": "Your application is with the reviewers.",
     "saved": "Your changes are saved.",
     "password": "Your password is changed, and all other sessions are ended.",
+    "sessions": "You are logged out everywhere else.",
     "verified": "Approved: they are told, and their credential is issued.",
     "refused": "Refused: they see your reason and may apply again.",
     "peer": "The server's policy is changed.",

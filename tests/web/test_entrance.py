@@ -124,3 +124,23 @@ async def test_a_suspended_member_is_out_at_once(site: Site) -> None:
     await site.house.accounts.suspend("anna", reason="for a test", by="operator")
     assert (await anna.get("/")).root.all("a", href="/log-in")
     assert (await anna.get("/settings")).path.startswith("/log-in")
+
+
+async def test_settings_list_where_one_is_logged_in_and_end_the_rest(site: Site) -> None:
+    anna = await site.signed_in("anna")
+    elsewhere = await site.log_in("anna")
+    page = await anna.get("/settings")
+    assert page.main.text.count("(this one)") == 1
+    page = await anna.submit(page, "/settings/sessions")
+    assert "logged out everywhere else" in page.main.text
+    assert (await elsewhere.get("/settings")).path.startswith("/log-in")
+    page = await anna.get("/settings")
+    assert page.status == 200
+    assert not page.root.all("form", action="/settings/sessions")
+
+
+async def test_nobody_ends_the_sessions_of_another(site: Site) -> None:
+    anna, bela = await site.signed_in("anna"), await site.signed_in("bela")
+    await site.log_in("bela")
+    await bela.submit(await bela.get("/settings"), "/settings/sessions")
+    assert (await anna.get("/settings")).path == "/settings"

@@ -18,7 +18,7 @@ blueprint = Blueprint("settings", __name__)
 async def show() -> Response:
     account = gate.member()
     form, _ = await begun(account, "settings", (await _profile_form(account)).values)
-    return await _settings(form)
+    return await _settings(account, form)
 
 
 @blueprint.post("/settings")
@@ -35,7 +35,7 @@ async def save() -> Response:
         )
     except BadInput as error:
         form.refuse_for(error, otherwise="name")
-        return await _settings(form, error.status)
+        return await _settings(account, form, error.status)
     await gate.services().drafts.delete(account, "settings")
     return gate.go("/settings", "saved")
 
@@ -54,10 +54,17 @@ async def change_password() -> Response:
         )
     except (BadInput, Conflict, TooMany) as error:
         form.refuse(getattr(error, "field", None) or "old_password", error.text)
-        return await _settings(form, error.status)
+        return await _settings(account, form, error.status)
     response = gate.go("/settings", "password")
     gate.begin_session(response, token)
     return response
+
+
+@blueprint.post("/settings/sessions")
+async def end_sessions() -> Response:
+    account = gate.member()
+    await gate.services().accounts.end_other_sessions(account, gate.session_token())
+    return gate.go("/settings", "sessions")
 
 
 async def _profile_form(account: Account) -> forms.Form:
@@ -73,5 +80,10 @@ async def _profile_form(account: Account) -> forms.Form:
     )
 
 
-async def _settings(form: forms.Form, status: int = 200) -> Response:
-    return await page("account/settings.html", status=status, form=form)
+async def _settings(account: Account, form: forms.Form, status: int = 200) -> Response:
+    return await page(
+        "account/settings.html",
+        status=status,
+        form=form,
+        sessions=await gate.services().accounts.sessions(account, gate.session_token()),
+    )
