@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from fedidoc.activitypub.addressing import host_of
 from fedidoc.activitypub.errors import DocumentError, FetchError
 from fedidoc.activitypub.fetch import Fetcher
@@ -22,6 +20,16 @@ MEDIA_TYPES = (
 _MAX_BYTES = 128 * 1024
 _MAX_LIST_BYTES = 1 << 20
 _UNCHECKED_LASTS = 72 * HOUR
+
+
+def counts(badge: Badge, now: int) -> bool:
+    """Whether a badge that was stored earlier says that somebody is verified now."""
+    return badge.verified and (badge.valid_until is None or badge.valid_until > now)
+
+
+def is_open(badge: Badge) -> bool:
+    """Whether there is a credential that could not be looked at yet: nothing is concluded."""
+    return not badge.verified and badge.checked is None and badge != NO_BADGE
 
 
 class Badges:
@@ -44,7 +52,7 @@ class Badges:
     async def check(
         self, actor_uri: str, url: str | None, *, before: Badge = NO_BADGE, fresh: bool = False
     ) -> Badge:
-        """The badge an actor has now.
+        """The badge an actor has now; `is_open` if nothing can be concluded yet.
 
         `before` is the one it had: when the credential cannot be fetched for a while it holds, for
         72 hours since it was last checked. `fresh` asks for the status list anew. Never raises.
@@ -54,7 +62,7 @@ class Badges:
         try:
             host = host_of(actor_uri)
             if host_of(url) != host:
-                return Badge(False, "The credential is on another server than the actor.")
+                return self._no("The credential is on another server than the actor.")
             await self._peering.see_issuer(host)
             issuer = self._trust.issuer(host)
             if issuer is None:
@@ -65,21 +73,24 @@ class Badges:
         except FetchError as error:
             if error.transient:
                 return self._held(before)
-            return Badge(False, "The credential could not be had.", checked=self._clock.now())
+            return self._no("The credential could not be had.")
         except DocumentError:
-            return Badge(False, "The credential has no usable address.")
+            return self._no("The credential has no usable address.")
         badge = await self._credentials.examine(
             document, actor_uri=actor_uri, issuer=issuer, fetch=self._fetch_list, fresh=fresh
         )
         if badge.verified and badge.credential != url:
-            return Badge(False, "The credential calls itself by another address.")
+            return self._no("The credential calls itself by another address.")
         return badge
+
+    def _no(self, reason: str) -> Badge:
+        return Badge(False, reason, checked=self._clock.now())
 
     def _held(self, before: Badge) -> Badge:
         """A badge whose credential cannot be looked at just now."""
         now = self._clock.now()
         if not before.verified:
-            return replace(before, reason="The credential could not be had; it is tried again.")
+            return Badge(False, "The credential could not be had; it is tried again.")
         if before.valid_until is not None and before.valid_until <= now:
             return Badge(False, "The credential has expired.", issuer=before.issuer)
         if before.checked is None or before.checked < now - _UNCHECKED_LASTS:

@@ -37,6 +37,7 @@ from fedidoc.verification.trust import Trust
 
 QUEUE: Final = "inbox"
 _KNOWN_INBOX_LASTS = MINUTE
+_SPEAKING = frozenset({"Create", "Update", "Follow", "Announce"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +173,15 @@ class Inbox:
                     each.again = failure.reason
                 else:
                     each.effect = f"ignore: the actor could not be had ({failure.reason})"
+        speakers = {
+            each.signer
+            for each in work
+            if each.speaks and self._trust.requires_credential(each.row["host"])
+        }
+        unproven = await self._remote.prove(speakers)
+        for each in work:
+            if each.speaks and each.signer in unproven and not each.effect and not each.again:
+                each.again = "credential_unavailable"
         documents = await self._remote.objects(announced)
         authors = {author_of(d) for d in documents.values() if not isinstance(d, Missing)}
         await self._remote.prefetch({a for a in authors if a}, refresh=set())
@@ -263,6 +273,11 @@ class Work:
             and activity.object_id == self.signer
             and (activity.object is None or activity.object.get("type") in ACTOR_TYPES)
         )
+
+    @property
+    def speaks(self) -> bool:
+        """Whether it is refused where its actor must be verified and is not."""
+        return self.activity is not None and self.activity.type in _SPEAKING
 
     def names(self, urls: Urls) -> set[str]:
         """Ids of the actors that handling it may need: the signer, and everybody it names here."""

@@ -19,7 +19,7 @@ from fedidoc.activitypub.guard import Guard
 from fedidoc.activitypub.inspect import ACTOR_TYPES, POST_TYPES
 from fedidoc.clock import DAY, MINUTE, Clock
 from fedidoc.errors import BadInput, NotFound, PeerTrouble
-from fedidoc.federation.badges import Badges
+from fedidoc.federation.badges import Badges, counts, is_open
 from fedidoc.federation.bounded import Allowance, Recent
 from fedidoc.federation.keyring import Keyring, keys_in
 from fedidoc.federation.profiles import read_profile
@@ -31,7 +31,7 @@ from fedidoc.storage import keys as stored_keys
 from fedidoc.storage.engine import Database
 
 STALE_AFTER = DAY
-_REFRESH_EVERY = MINUTE
+_REFRESHES_A_MINUTE = 6
 _MISSING_LASTS = 5 * MINUTE
 _FETCHES_AT_ONCE = 16
 
@@ -75,7 +75,8 @@ class Remote:
         self._badges = badges
         self._log = Log("remote")
         self._missing: Recent[str, tuple[int, Missing]] = Recent(4_000)
-        self._refreshes: Allowance[str] = Allowance(1, _REFRESH_EVERY)
+        self._refreshes: Allowance[str] = Allowance(_REFRESHES_A_MINUTE, MINUTE)
+        self._proofs: Allowance[str] = Allowance(1, MINUTE)
         self._slots = asyncio.Semaphore(_FETCHES_AT_ONCE)
 
     async def find(self, text: str) -> Actor:
@@ -118,7 +119,7 @@ class Remote:
         return found
 
     async def actor(self, uri: str, *, refresh: bool = False) -> Actor:
-        """The actor with that id, fetched if it is not known (or on `refresh`, once a minute).
+        """The actor with that id, fetched if it is not known (or on `refresh`, not too often).
 
         Raises FetchError or DocumentError. A peer must be allowed.
         """
@@ -157,6 +158,24 @@ class Remote:
             return failure
         self._missing.drop(uri)
         return None
+
+    async def prove(self, uris: set[str]) -> set[str]:
+        """Look again at those who would be refused for want of a badge: their server may have
+        verified them since, or been away before. Answers those of whom nothing can be concluded
+        yet."""
+        if not uris:
+            return set()
+        now = self._clock.now()
+        known = await actors.by_uris(self._db, uris)
+        doubtful = [
+            actor for actor in known.values() if not actor.local and not counts(actor.badge, now)
+        ]
+        if not doubtful:
+            return set()
+        asked = [actor for actor in doubtful if self._proofs.take(actor.uri, now)]
+        await asyncio.gather(*(self.recheck(actor) for actor in asked))
+        again = await actors.by_uris(self._db, {actor.uri for actor in doubtful})
+        return {uri for uri, actor in again.items() if is_open(actor.badge)}
 
     async def objects(self, uris: set[str]) -> dict[str, dict[str, Any] | Missing]:
         """The documents of those posts that this database does not have, by id."""

@@ -155,7 +155,7 @@ async def test_scripts_never_arrive(pair: Pair) -> None:
 async def test_an_unverified_author_is_not_heard(pair: Pair) -> None:
     carl = await writer(pair, await pair.society.member("carl", verified=False))
     effect = await carl.send("Create", carl.note())
-    assert (effect or "").startswith("refused: the author is not verified. No credential")
+    assert (effect or "").startswith("refused: the actor is not verified. No credential")
     assert await arrived(pair, carl.note()) is None
     await pair.hospital.trust.allow(pair.society.domain, require_credential=False, by="test")
     assert await carl.send("Create", carl.note()) == "stored"
@@ -166,7 +166,7 @@ async def test_an_expired_credential_does_not_count(pair: Pair) -> None:
     assert await bob.send("Create", bob.note()) == "stored"
     pair.network.clock.advance(366 * DAY)
     effect = await bob.send("Create", bob.note("later"))
-    assert effect == "refused: the author's credential has expired"
+    assert effect == "refused: the actor is not verified. The credential has expired."
 
 
 # Order ------------------------------------------------------------------------------------------
@@ -260,6 +260,46 @@ async def test_some_cannot_be_followed(pair: Pair, whom: str) -> None:
     followed = urls.instance_actor if whom == "instance" else urls.actor(whom)
     bob = await writer(pair)
     assert await bob.send("Follow", followed) == "ignore: there is nobody of that name"
+
+
+async def test_an_unverified_actor_cannot_follow(pair: Pair) -> None:
+    carl = await writer(pair, await pair.society.member("carl", verified=False))
+    effect = await carl.send("Follow", pair.hospital.urls.actor("ada"))
+    assert (effect or "").startswith("refused: the actor is not verified")
+    assert await follows.counts(pair.hospital.db, pair.ada.actor_id) == (0, 0)
+    await pair.network.settle()
+    told = await pair.society.db.fetch_all("SELECT type FROM inbox WHERE type = 'Reject'")
+    assert len(told) == 1
+
+
+async def test_who_is_verified_meanwhile_is_heard(pair: Pair) -> None:
+    account = await pair.society.member("carl", verified=False)
+    carl = await writer(pair, account)
+    assert (await carl.send("Create", carl.note("early")) or "").startswith("refused")
+    await pair.society.review.verify_directly(account.id, "known to the test", by="test")
+    # Even before the news of it has come: this server looks again before it refuses.
+    pair.network.clock.advance(2 * MINUTE)
+    assert await carl.send("Create", carl.note("late")) == "stored"
+
+
+async def test_nothing_is_refused_while_a_credential_cannot_be_had(pair: Pair) -> None:
+    bob = await writer(pair)
+    inner: Any = pair.society.app
+
+    async def without_credentials(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"].startswith("/credentials/"):
+            await send({"type": "http.response.start", "status": 503, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await inner(scope, receive, send)
+
+    pair.society.app = without_credentials  # type: ignore[assignment]
+    assert await bob.send("Create", bob.note()) is None
+    assert await arrived(pair, bob.note()) is None
+    pair.society.app = inner
+    pair.network.clock.advance(5 * MINUTE)
+    await pair.hospital.runner.drain()
+    assert await arrived(pair, bob.note()) is not None
 
 
 # Reactions --------------------------------------------------------------------------------------

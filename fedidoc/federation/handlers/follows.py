@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fedidoc.activitypub.documents import id_of
 from fedidoc.federation.handlers.table import Batch, Received, Table
-from fedidoc.model import ActorKind
-from fedidoc.storage import follows
+from fedidoc.model import Actor, ActorKind, Event, EventKind
+from fedidoc.storage import follows, queues
 from fedidoc.storage.follows import Follow
 
 
@@ -22,9 +22,31 @@ async def follow(batch: Batch, received: Received) -> str:
         return "ignore: there is nobody of that name"
     if followed.suspended or followed.deleted:
         return "ignore: there is nobody of that name"
+    refusal = batch.refuses(received.actor)
+    if refusal:
+        await _refuse(batch, received, followed)
+        return refusal
     return await batch.follows.receive_follow(
         batch.tx, received.actor, followed, received.activity_id
     )
+
+
+async def _refuse(batch: Batch, received: Received, followed: Actor) -> None:
+    """Tell the follower's server, so that it does not wait for an answer."""
+    detail = {
+        "uri": received.activity_id,
+        "follower_id": received.actor.id,
+        "followed_id": followed.id,
+    }
+    event = Event(
+        batch.clock.sortable_id(),
+        EventKind.FOLLOW_REJECTED,
+        followed.id,
+        "",
+        batch.clock.now(),
+        detail,
+    )
+    await queues.put_event(batch.tx, event)
 
 
 async def accept(batch: Batch, received: Received) -> str:

@@ -15,6 +15,7 @@ from fedidoc.activitypub.documents import ActivityDocument, types
 from fedidoc.clinical.follows import Follows
 from fedidoc.clinical.incoming import Incoming
 from fedidoc.clock import Clock
+from fedidoc.federation.badges import counts
 from fedidoc.federation.remote import Missing
 from fedidoc.federation.urls import Urls
 from fedidoc.model import Actor
@@ -54,16 +55,15 @@ class Batch:
     trust: Trust
 
     def refuses(self, author: Actor) -> str | None:
-        """Why nothing by this author is stored: its server's members must be verified, and it is
+        """Why nothing by this actor is taken: its server's members must be verified, and it is
         not. None if it may speak."""
         if not self.trust.requires_credential(author.host):
             return None
-        badge = author.badge
-        if not badge.verified:
-            return f"refused: the author is not verified. {badge.reason}"
-        if badge.valid_until is not None and badge.valid_until <= self.clock.now():
-            return "refused: the author's credential has expired"
-        return None
+        if counts(author.badge, self.clock.now()):
+            return None
+        if author.badge.verified:
+            return "refused: the actor's credential has expired"
+        return f"refused: the actor is not verified. {author.badge.reason}"
 
 
 Handler = Callable[[Batch, Sequence[Received]], Awaitable[list[str]]]
