@@ -195,7 +195,7 @@ async def _furnish(
     tasks = Tasks(db, clock)
     acquaintance = Acquaintance(db, clock, peering, remote)
     acquaintance.register(tasks)
-    Copying(db, fetcher, clock, trust, config.media_folder, config.media.max_bytes).register(tasks)
+    Copying(pictures, fetcher, trust).register(tasks)
     housekeeping = _Housekeeping(db, clock, review, pictures)
     housekeeping.register(tasks)
     runner = Runner(

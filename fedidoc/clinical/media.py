@@ -12,8 +12,8 @@ import contextlib
 import io
 import os
 import tempfile
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -38,10 +38,6 @@ _FORMATS = {
     "WEBP": ("image/webp", "webp"),
 }
 _TYPES = {ending: media_type for media_type, ending in _FORMATS.values()}
-
-
-Fetch = Callable[[str, str], Awaitable[tuple[bytes, str]]]
-"""(URL, host of the author) -> (data, media type as the other server says)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,46 +155,24 @@ class Pictures:
             raise NotFound
         return await self.read(file)
 
-    async def adopt(self, account: Account, media_id: str, fetch: Fetch) -> tuple[bytes, str]:
-        """(data, media type) of a remote post's picture, for its readers; NotFound otherwise.
+    async def missing(self, media_id: str) -> str | None:
+        """Where to fetch a remote picture; None if it is here already, or gone with its post."""
+        return await pictures.missing(self.db, media_id)
 
-        It is fetched when it is first asked for, cleaned like any other, and kept. `fetch` takes
-        its URL and the host of its post's author; what it raises is passed on.
-        """
-        viewer = viewer_of(account)
-        found = await pictures.get(self.db, media_id)
-        if found is None or found.post_id is None:
-            raise NotFound
-        post = await readable(self.db, viewer, found.post_id)
-        if post.deleted is not None:
-            raise NotFound
-        if found.media.file is not None:
-            return await self.read(found.media.file)
-        if found.media.remote_url is None:
-            raise NotFound
-        data, _ = await fetch(found.media.remote_url, post.author.host)
-        if len(data) > self.max_bytes:
-            raise NotFound
-        try:
-            async with self._decoding:
-                cleaned = await asyncio.to_thread(clean, data)
-        except BadInput:
-            raise NotFound from None
+    async def keep(self, media_id: str, data: bytes) -> None:
+        """Keep what was fetched of a remote picture, cleaned like any other. BadInput if it is
+        none."""
+        async with self._decoding:
+            cleaned = await asyncio.to_thread(clean, data)
         file = f"{self.clock.random_id()}.{cleaned.ending}"
         await asyncio.to_thread(self._write, file, cleaned.data)
-        kept = replace(
-            found.media,
-            file=file,
-            media_type=cleaned.media_type,
-            width=cleaned.width,
-            height=cleaned.height,
-        )
         async with self.db.transaction() as tx:
-            new = await pictures.set_file(tx, kept)
-        if not new:
-            # Deleted meanwhile, or another reader was quicker.
+            kept = await pictures.set_file(
+                tx, media_id, file, cleaned.media_type, cleaned.width, cleaned.height
+            )
+        if not kept:
+            # Deleted meanwhile, or another worker was quicker.
             await self.discard([file])
-        return cleaned.data, cleaned.media_type
 
     async def read(self, file: str) -> tuple[bytes, str]:
         """(data, media type) of a file, without asking who reads: the caller has. NotFound."""

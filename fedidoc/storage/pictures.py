@@ -92,17 +92,24 @@ async def of_owner(reader: Reader, owner_id: str, ids: Iterable[str]) -> dict[st
     return {row["id"]: Picture(_media_of(row), row["owner_id"], row["post_id"]) for row in rows}
 
 
-async def get(reader: Reader, media_id: str) -> Picture | None:
-    row = await reader.fetch_one(f"{_SELECT} WHERE id = ?", (media_id,))
-    return Picture(_media_of(row), row["owner_id"], row["post_id"]) if row else None
+async def missing(reader: Reader, media_id: str) -> str | None:
+    """Where to fetch a remote picture of a post that stands; None if it is here, or gone."""
+    url = await reader.fetch_value(
+        "SELECT m.remote_url FROM media m JOIN posts p ON p.id = m.post_id"
+        " WHERE m.id = ? AND m.file IS NULL AND p.deleted IS NULL",
+        (media_id,),
+    )
+    return None if url is None else str(url)
 
 
-async def set_file(tx: Transaction, media: Media) -> bool:
-    """Note that a remote picture is in the media folder now; False if one is there already."""
+async def set_file(
+    tx: Transaction, media_id: str, file: str, media_type: str, width: int, height: int
+) -> bool:
+    """Note that a remote picture is in the media folder now; False if it is gone, or was there."""
     changed = await tx.execute(
         "UPDATE media SET file = ?, media_type = ?, width = ?, height = ?"
         " WHERE id = ? AND file IS NULL",
-        (media.file, media.media_type, media.width, media.height, media.id),
+        (file, media_type, width, height, media_id),
     )
     return changed > 0
 

@@ -161,9 +161,7 @@ class Node:
         )  # fmt: skip
         self.tasks = Tasks(self.db, self.clock)
         Acquaintance(self.db, self.clock, self.peering, self.remote).register(self.tasks)
-        Copying(
-            self.db, self.fetcher, self.clock, self.trust, self.config.media_folder, 1 << 20
-        ).register(self.tasks)
+        Copying(self.pictures, self.fetcher, self.trust).register(self.tasks)
         self.reading = Reading(
             self.db, self.clock, self.urls, self.trust, self.keyring, self.publications,
             self.credentials, media_folder=self.config.media_folder,
