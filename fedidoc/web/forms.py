@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from quart import request
 from werkzeug.datastructures import MultiDict
@@ -78,10 +79,12 @@ class Form:
         }
 
 
-def read(fields: MultiDict[str, str]) -> Form:
+def read(fields: MultiDict[Any, str]) -> Form:
     """A Form from what was sent: line ends made one kind, zero bytes and stray halves taken out."""
     form = Form()
     for name, values in fields.lists():
+        if not isinstance(name, str):
+            continue  # a part of a multipart form may have no name
         cleaned = tuple(_clean(value) for value in values if isinstance(value, str))
         if cleaned:
             form.values[name] = cleaned[0]

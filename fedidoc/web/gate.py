@@ -34,6 +34,8 @@ _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN: Final = frozenset({"entrance.log_in", "entrance.sign_up"})
 _PAINT: Final = frozenset({"static", "theme"})
 
+_LONGEST_NAME: Final = 200
+
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
     " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -240,6 +242,8 @@ def go(path: str, said: str = "") -> Response:
 async def admit() -> None:
     """Before every page: find the session; refuse what did not come from our own forms."""
     if request.endpoint in _PAINT:
+        if len(request.path.encode()) > _LONGEST_NAME:
+            raise NotFound  # a file system would call it an error
         return
     if "\0" in request.path or b"%00" in request.query_string:
         raise NotFound
@@ -277,7 +281,10 @@ def _from_here() -> bool:
         return True
     if origin == services().config.base_url:
         return True
-    return urlsplit(origin).netloc == request.headers.get("Host") != ""
+    try:
+        return urlsplit(origin).netloc == request.headers.get("Host") != ""
+    except ValueError:
+        return False  # a bracket too many: no browser wrote that
 
 
 async def seal(response: Response) -> Response:

@@ -37,6 +37,11 @@ _MAX_CURSOR: Final = 64
 _FAILURES_A_MINUTE: Final = 120
 _LOOKUPS_A_MINUTE: Final = 120
 
+# A name or an address, as a Host header has it; empty as HTTP/1.0 may leave it.
+_HOST: Final = re.compile(
+    r"((?:[A-Za-z0-9_-]{1,63}\.){0,126}[A-Za-z0-9_-]{1,63}\.?|\[[0-9A-Fa-f:.]{2,45}\])?(:[0-9]{0,5})?"
+)
+
 _USERNAME: Final = r"(?P<username>[A-Za-z0-9_][A-Za-z0-9_.-]{0,63})"
 _ID: Final = r"(?P<id>[0-9A-Za-z_-]{1,64})"
 _INBOX: Final = re.compile(rf"/inbox|/users/{_USERNAME}/inbox")
@@ -104,11 +109,15 @@ class Protocol:
         self._log = Log("protocol")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not self._is_ours(scope):
-            await self._next(scope, receive, send)
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close"})  # nobody speaks it here
             return
         try:
-            await self._handle(scope, receive, send)
+            if self._is_ours(scope):
+                await self._handle(scope, receive, send)
+                return
+            _check_page_head(scope)
         except _Disconnected:
             return
         except _Refusal as refusal:
@@ -116,6 +125,8 @@ class Protocol:
         except FedidocError as error:
             self._log.warning("failed", cause=cause_of(error), status=error.status)
             await _send(send, _error(error.status, error.text), scope)
+        else:
+            await self._next(scope, receive, send)
 
     def _is_ours(self, scope: Scope) -> bool:
         path: str = scope["path"]
@@ -287,6 +298,15 @@ class Protocol:
         return any(
             network.version == address.version and address in network for network in self._proxies
         )
+
+
+def _check_page_head(scope: Scope) -> None:
+    """Refuse what Quart fails on before any page is asked: it would end the connection."""
+    if not scope["path"].startswith("/"):
+        raise _Refusal(400, "The address must be a path.")
+    hosts = [value for name, value in scope["headers"] if name == b"host"]
+    if len(hosts) > 1 or any(_HOST.fullmatch(host.decode("latin-1")) is None for host in hosts):
+        raise _Refusal(400, "The Host header names no server.")
 
 
 async def _read_body(receive: Receive, headers: Headers) -> bytes:

@@ -33,7 +33,9 @@ async def sent() -> Form:
             raise BadRequest
         pairs = [(name, text) for name, value in document.items() for text in _texts(value)]
     else:
-        pairs = list((await request.form).items(multi=True))
+        parts = (await request.form).items(multi=True)
+        # A part of a multipart form may have no name.
+        pairs = [(name, text) for name, text in parts if isinstance(name, str)]
     return forms.read(MultiDict((name.removesuffix("[]"), text) for name, text in pairs))
 
 
