@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 from fedidoc.activitypub.deliver import back_off
-from fedidoc.activitypub.documents import ActivityDocument, ids, read_activity
+from fedidoc.activitypub.documents import ActivityDocument, ids, read_activity, types
 from fedidoc.activitypub.errors import DocumentError, Refused
 from fedidoc.activitypub.inspect import ACTOR_TYPES
 from fedidoc.activitypub.messages import Request
@@ -271,7 +271,7 @@ class Work:
             activity is not None
             and activity.type == "Update"
             and activity.object_id == self.signer
-            and (activity.object is None or activity.object.get("type") in ACTOR_TYPES)
+            and (activity.object is None or not ACTOR_TYPES.isdisjoint(types(activity.object)))
         )
 
     @property

@@ -13,6 +13,7 @@ from typing import Any
 from fedidoc.activitypub.addressing import same_origin
 from fedidoc.activitypub.documents import ActivityDocument, ObjectDocument, is_public, read_object
 from fedidoc.activitypub.errors import DocumentError
+from fedidoc.clinical.drafting import AGE_BANDS, SEXES
 from fedidoc.clinical.incoming import RemotePost
 from fedidoc.clock import Clock
 from fedidoc.federation.profiles import line, web_url
@@ -24,8 +25,7 @@ _CONTENT_LENGTH = 400_000
 _ALT_LENGTH = 1_500
 _PICTURES = 8
 _PICTURE_TYPES = {"image/jpeg", "image/png", "image/webp", "image/gif", "image/avif"}
-_SEXES = {"female", "male", "other", "unknown"}
-_AGE_BAND_LENGTH = 12
+_WORD_LENGTH = 20
 
 
 def names_in(document: ObjectDocument, activity: ActivityDocument | None = None) -> list[str]:
@@ -114,12 +114,14 @@ def _read_case(case: dict[str, Any]) -> CaseFields | None:
     texts = {name: _text(case.get(name), _SECTION_LENGTH) for name in _SECTIONS}
     if not any(texts.values()):
         return None
-    state = case.get("state")
-    sex = case.get("sex")
+    state = _text(case.get("state"), _WORD_LENGTH)
+    sex = _text(case.get("sex"), _WORD_LENGTH)
+    age_band = _text(case.get("ageBand"), _WORD_LENGTH)
     return CaseFields(
         specialty=_read_specialty(case.get("specialty")),
-        age_band=line(_text(case.get("ageBand"), _AGE_BAND_LENGTH), _AGE_BAND_LENGTH) or None,
-        sex=sex if sex in _SEXES else None,
+        # Only the known bands: none of them says an age over 89.
+        age_band=age_band if age_band in AGE_BANDS else None,
+        sex=sex if sex in SEXES else None,
         presentation=texts["presentation"],
         findings=texts["findings"],
         question=texts["question"],
