@@ -5,15 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fedidoc.activitypub.documents import read_actor, read_object
+from fedidoc.activitypub.documents import read_activity, read_actor, read_object
 from fedidoc.activitypub.errors import DocumentError
+from fedidoc.clinical.drafting import AGE_BANDS
 from fedidoc.clinical.incoming import RemotePost
 from fedidoc.clock import FrozenClock
+from fedidoc.federation.handlers import accept_table
+from fedidoc.federation.inbox import Work
+from fedidoc.federation.keyring import keys_in
 from fedidoc.federation.posts import read_post
 from fedidoc.federation.profiles import line, read_profile
 from fedidoc.model import ActorKind, Audience, CaseState
-from tests.federation.values import AWAY, actor
+from tests.federation.values import AWAY, URLS, actor
 
 BOB = actor("bob", AWAY)
 ADA = actor("ada")
@@ -140,6 +146,64 @@ def test_pictures_are_bounded_and_only_pictures() -> None:
     assert len(post.media) == 8
     assert {m.remote_url for m in post.media} == {AWAY.media("a.png")}
     assert len({m.id for m in post.media}) == 8
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=5)
+    | st.sampled_from([PUBLIC, ADA.uri, BOB.uri, "Note", "Person", "x:y", "2026-01-01T00:00:00Z"]),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(
+        st.sampled_from(["type", "id", "href", "name", "url", "mediaType", "@value", "owner"]),
+        inner,
+        max_size=4,
+    ),
+    max_leaves=8,
+)  # fmt: skip
+CASE_KEYS = ("specialty", "ageBand", "sex", "findings", "state", "outcome", "teachingPoints")
+POST_KEYS = ("type", "attributedTo", "content", "contentMap", "name", "summary", "to", "cc", "tag",
+             "attachment", "published", "updated", "url", "inReplyTo", "context", "sensitive",
+             "case", "audienceScope", "source", "mediaType")  # fmt: skip
+ACTOR_KEYS = ("type", "preferredUsername", "name", "summary", "endpoints", "followers", "icon",
+              "url", "publicKey", "assertionMethod", "credential", "discoverable")  # fmt: skip
+
+
+@given(st.dictionaries(st.sampled_from(POST_KEYS), VALUES))
+def test_no_shape_of_a_post_breaks_the_reader(more: dict[str, Any]) -> None:
+    try:
+        post = read(**more)
+    except DocumentError:
+        return
+    assert post.uri == AWAY.object("1")
+
+
+@given(st.dictionaries(st.sampled_from(("type", "presentation", "question", *CASE_KEYS)), VALUES))
+def test_no_shape_of_a_case_breaks_the_reader(more: dict[str, Any]) -> None:
+    fields = case(**more).fields
+    assert fields is None or fields.age_band in (None, *AGE_BANDS)
+
+
+@given(st.dictionaries(st.sampled_from(ACTOR_KEYS), VALUES))
+def test_no_shape_of_an_actor_breaks_the_reader(more: dict[str, Any]) -> None:
+    try:
+        actor_read = read_actor(person(**more))
+        keys_in(actor_read, 1)
+        profile = read_profile(actor_read, handle_confirmed=False)
+    except DocumentError:
+        return
+    assert (profile.uri, profile.inbox) == (BOB.uri, BOB.inbox)
+
+
+@given(
+    st.sampled_from(["Create", "Update", "Delete", "Undo", "Follow", "Accept", "Announce", "Like"]),
+    st.dictionaries(st.sampled_from(["object", "to", "cc", "tag", "target", "published"]), VALUES),
+)
+def test_no_shape_of_an_activity_breaks_the_table(kind: str, more: dict[str, Any]) -> None:
+    row = {"signer": BOB.uri, "host": "society.example", "type": kind}
+    work = Work(row)  # type: ignore[arg-type]
+    work.activity = read_activity({"id": AWAY.activity("1"), "type": kind, "actor": BOB.uri} | more)
+    assert BOB.uri in work.names(URLS)
+    assert work.changes_its_actor in (True, False)
+    accept_table().find(work.activity)
 
 
 # Actors -----------------------------------------------------------------------------------------
