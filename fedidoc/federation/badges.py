@@ -54,6 +54,8 @@ class Badges:
     ) -> Badge:
         """The badge an actor has now; `is_open` if nothing can be concluded yet.
 
+        `url` is the credential's, which the caller has found to be on the actor's own server.
+
         `before` is the one it had: when the credential cannot be fetched for a while it holds, for
         72 hours since it was last checked. `fresh` asks for the status list anew. Never raises.
         """
@@ -61,8 +63,6 @@ class Badges:
             return NO_BADGE
         try:
             host = host_of(actor_uri)
-            if host_of(url) != host:
-                return self._no("The credential is on another server than the actor.")
             await self._peering.see_issuer(host)
             issuer = self._trust.issuer(host)
             if issuer is None:

@@ -79,7 +79,7 @@ class Inbox:
         self._wake = wake
         self._table = accept_table()
         self._log = Log("inbox")
-        self._writer = db.gathering(self._write)
+        self._writer = db.gathering(self._write, linger_ms=2)
         self._owners: Recent[str, int] = Recent(4_000)
 
     # Onto disk --------------------------------------------------------------------------------

@@ -204,15 +204,28 @@ class Reading:
         if not await self._may_read(case, reader):
             return NOWHERE
         thread = await cases.thread_of(self._db, case.id)
-        uris = [post.uri for post in thread if post.deleted is None]
+        uris = [post.uri for post in thread if self._is_listed(post, case, reader)]
         uri = self._urls.context(case.id)
         document = build.collection(uri, total=len(uris), first=None)
         return _activity(document | {"attributedTo": case.author.uri, "orderedItems": uris})
+
+    def _is_listed(self, post: Post, case: Post, reader: VerifiedReader) -> bool:
+        """Whether a peer that may read a case may know of a post in its thread: not of one for
+        fewer readers, unless it is its own, nor of what this instance shows nobody."""
+        author = post.author
+        if post.deleted is not None or author.suspended is not None:
+            return False
+        if not author.local and not self._trust.allows(author.host):
+            return False
+        return post.audience in (case.audience, Audience.PUBLIC) or author.host == reader.host
 
     async def activity(self, uri: str, reader: VerifiedReader) -> Answer:
         """An activity of ours, for the hosts it was sent to and those that may read its post."""
         found = await activities.by_uri(self._db, uri)
         if found is None:
+            return NOWHERE
+        actor = await actors.get(self._db, found.actor_id)
+        if actor is None or actor.suspended is not None:
             return NOWHERE
         if not await activities.was_sent_to(self._db, found.id, reader.host):
             post = await cases.get(self._db, found.post_id) if found.post_id else None
@@ -235,7 +248,12 @@ class Reading:
         return Answer(200, found.media.media_type, data)
 
     async def _may_read(self, post: Post, reader: VerifiedReader) -> bool:
-        """Whether a peer's members may read a local post: its own audience, or its case's."""
+        """Whether a peer's members may read a local post: its own audience, or its case's.
+
+        Nobody reads what a suspended member wrote, as if it never was.
+        """
+        if post.author.suspended is not None:
+            return False
         if await self._is_for(post, reader):
             return True
         is_reply = post.case_id is not None and post.case_id != post.id

@@ -75,6 +75,27 @@ async def test_an_actor_that_another_server_shows_is_not_believed(pair: Pair) ->
     assert await actors.by_uri(pair.hospital.db, "https://victim.example/users/root") is None
 
 
+@pytest.mark.parametrize("elsewhere", ["stranger", "ourselves"])
+async def test_a_peer_cannot_send_us_on_to_others(pair: Pair, elsewhere: str) -> None:
+    stranger = await pair.network.instance("stranger")
+    target = (stranger if elsewhere == "stranger" else pair.hospital).urls.instance_actor
+    inner: Any = pair.society.app
+
+    async def redirecting(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] != "/users/moved":
+            await inner(scope, receive, send)
+            return
+        headers = [(b"location", target.encode())]
+        await send({"type": "http.response.start", "status": 302, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    pair.society.app = redirecting  # type: ignore[assignment]
+    with pytest.raises(FetchError) as error:
+        await pair.hospital.remote.actor(pair.society.urls.actor("moved"))
+    assert error.value.reason == "peer_not_allowed"
+    assert await actors.by_uri(pair.hospital.db, stranger.urls.instance_actor) is None
+
+
 async def test_a_handle_that_its_server_does_not_confirm_is_not_given(pair: Pair) -> None:
     bob = await pair.hospital.remote.find(f"@bob@{pair.society.domain}")
     imposter = await _serve(pair.society, "/users/imposter", {
