@@ -127,7 +127,7 @@ class Cases(Reading, Incoming, Writing):
             if current.deleted is not None:
                 raise Conflict("What you answer was deleted meanwhile; your text is still here.")
             await cases.put(tx, [replace(row, case_id=current.case_id or current.id)])
-            if root.author.id != viewer.actor_id:
+            if root.author.id != viewer.actor_id and not direct:
                 await cases.answered(tx, [root.id])
             answered = [parent.author] if direct else [parent.author, root.author]
             await self._tell_people(tx, viewer, reply_id, answered, named)

@@ -117,7 +117,8 @@ class Incoming:
         answered = await self._adopt(tx, new, known)
         for post, row in zip(new, rows, strict=True):
             place = known[post.uri]
-            if row.parent_id is not None and place.case_author_id != post.author.id:
+            is_open = post.audience is not Audience.DIRECT  # its state is for all who read the case
+            if row.parent_id is not None and is_open and place.case_author_id != post.author.id:
                 answered.add(place.case_id)
         if answered:
             await cases.answered(tx, answered)
@@ -189,7 +190,8 @@ class Incoming:
                         case_author_id=parent.case_author_id,
                         case_author_local=parent.case_author_local,
                     )
-            if orphan.author_id != parent.case_author_id:
+            is_open = orphan.audience is not Audience.DIRECT
+            if is_open and orphan.author_id != parent.case_author_id:
                 answered.add(parent.case_id)
         return answered
 
@@ -248,7 +250,7 @@ class Incoming:
         edited = min(post.edited or now, now)
         if edited <= (old.edited or old.published):
             return "ignore: the version here is as new"
-        fields = post.fields
+        fields = post.fields if old.kind is not PostKind.REPLY else None
         if fields is not None and fields.state is CaseState.OPEN:
             # The case's own server may not have heard of the answer that is here.
             other = await cases.has_answer(tx, old.id, old.author.id)
@@ -405,7 +407,8 @@ def _row(post: RemotePost, known: dict[str, Place], now: int) -> NewPost:
         published=published,
         edited=_edited(post, published, now),
         received=now,
-        fields=post.fields,
+        # An answer is no case, whatever it carries: it is read by who reads the case above it.
+        fields=post.fields if post.in_reply_to is None else None,
         recipients=post.recipients,
     )
 

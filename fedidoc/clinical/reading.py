@@ -78,7 +78,7 @@ class Reading:
             root = await cases.get(self.db, post.case_id or post.id) or post
         authors = {p.author.id for p in (*everything, root)}
         followed = await followings.followed_among(self.db, viewer.actor_id, authors)
-        blocked = await _blocked(self.db)
+        blocked = await blocked_hosts(self.db)
         visible = [
             p for p in everything
             if p.id != root.id
@@ -89,6 +89,8 @@ class Reading:
             # A reply that names the member, in a thread whose beginning is not for them.
             return Thread(post, (), post.deleted is None)
         replies = _count_answers(_without_dead_ends(visible))
+        # Counted for this reader: private answers to others are not among them.
+        root = replace(root, replies=sum(post.deleted is None for post in replies))
         return Thread(root, replies, may_answer(viewer, root, follows=followed, root=None))
 
     async def timeline(
@@ -184,7 +186,7 @@ async def readable_many(
     roots = posts | (await cases.get_many(reader, tops) if tops else {})
     authors = {p.author.id for p in roots.values()}
     followed = await followings.followed_among(reader, viewer.actor_id, authors)
-    blocked = await _blocked(reader)
+    blocked = await blocked_hosts(reader)
     return {
         post.id: post
         for post in posts.values()
@@ -193,7 +195,8 @@ async def readable_many(
     }
 
 
-async def _blocked(reader: Reader) -> set[str]:
+async def blocked_hosts(reader: Reader) -> set[str]:
+    """The servers of which nothing is shown."""
     every = await stored_peers.every(reader)
     return {peer.host for peer in every if peer.policy is PeerPolicy.BLOCKED}
 

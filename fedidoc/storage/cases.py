@@ -109,11 +109,13 @@ async def assemble(reader: Reader, rows: Sequence[Row]) -> list[Post]:
 
 
 async def _reply_counts(reader: Reader, ids: Sequence[str]) -> dict[str, int]:
+    """Without private answers: that there is one is for whom it names."""
     where, params = among("case_id", ids)
     rows = await reader.fetch_all(
         "SELECT case_id, COUNT(*) AS n FROM posts"
-        f" WHERE {where} AND id <> case_id AND deleted IS NULL GROUP BY case_id",
-        params,
+        f" WHERE {where} AND id <> case_id AND deleted IS NULL AND audience <> ?"
+        " GROUP BY case_id",
+        (*params, Audience.DIRECT.value),
     )
     return {row["case_id"]: row["n"] for row in rows}
 
@@ -305,11 +307,11 @@ async def answered(tx: Transaction, case_ids: Iterable[str]) -> None:
 
 
 async def has_answer(reader: Reader, case_id: str, author_id: str) -> bool:
-    """Whether anybody but the case's author has answered it, and the answer stands."""
+    """Whether anybody but the case's author has answered it, not in private, and it stands."""
     found = await reader.fetch_value(
         "SELECT 1 FROM posts WHERE case_id = ? AND id <> case_id AND author_id <> ?"
-        " AND deleted IS NULL LIMIT 1",
-        (case_id, author_id),
+        " AND deleted IS NULL AND audience <> ? LIMIT 1",
+        (case_id, author_id, Audience.DIRECT.value),
     )
     return found is not None
 
@@ -403,15 +405,21 @@ class Orphan:
     id: str
     in_reply_to: str
     author_id: str
+    audience: Audience
 
 
 async def orphans(reader: Reader, uris: Iterable[str]) -> list[Orphan]:
     """Replies that wait for a post with one of these URIs."""
     where, params = among("in_reply_to", uris)
     rows = await reader.fetch_all(
-        f"SELECT id, in_reply_to, author_id FROM posts WHERE {where} AND parent_id IS NULL", params
+        f"SELECT id, in_reply_to, author_id, audience FROM posts WHERE {where}"
+        " AND parent_id IS NULL",
+        params,
     )
-    return [Orphan(row["id"], row["in_reply_to"], row["author_id"]) for row in rows]
+    return [
+        Orphan(row["id"], row["in_reply_to"], row["author_id"], Audience(row["audience"]))
+        for row in rows
+    ]
 
 
 async def adopt(tx: Transaction, orphan_id: str, parent_id: str, case_id: str) -> None:
