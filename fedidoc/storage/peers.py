@@ -10,7 +10,7 @@ from fedidoc.storage.engine import Reader, Row, Transaction
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One server. `issuer_key` (Multikey text, `z6Mk…`) is pinned at first contact; another one is not believed.
+    """One server. `issuer_key` (Multikey text, `z6Mk…`) is pinned at first contact and kept.
 
     `reason` is the operator's, or what is wrong and needs the operator ("issuer key changed").
     """
