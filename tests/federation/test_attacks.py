@@ -144,6 +144,23 @@ async def test_a_post_to_nobody_here_is_ignored(pair: Pair) -> None:
     assert (found.audience, found.recipients) == (Audience.DIRECT, (pair.ada.actor_id,))
 
 
+async def test_a_private_answer_below_a_public_case_stays_private(pair: Pair) -> None:
+    here, _ = await pair.open_case(Audience.PUBLIC)
+    bob = await writer(pair)
+    only = [pair.hospital.urls.actor("ada")]
+    question = bob.note("aside", to=only, inReplyTo=here.uri)
+    assert await bob.send("Create", question, to=only) == "stored"
+    aside = await arrived(pair, question)
+    assert aside is not None
+    answer = await pair.hospital.cases.reply(pair.ada, aside.id, "Between us.")
+    assert answer.audience is Audience.DIRECT
+    stranger = await pair.network.instance("stranger")
+    await pair.hospital.trust.allow(stranger.domain, by="test")
+    for path, status in ((f"/objects/{answer.id}", 404), (f"/objects/{here.id}", 200)):
+        assert (await stranger.ask(pair.hospital, path))[0] == status
+    assert (await pair.society.ask(pair.hospital, f"/objects/{answer.id}"))[0] == 200
+
+
 async def test_scripts_never_arrive(pair: Pair) -> None:
     bob = await writer(pair)
     await bob.send("Create", bob.note(content="<p onclick='x()'>Words<script>x()</script></p>"))

@@ -138,6 +138,21 @@ async def test_verified_cases_never_go_to_peers_without_credentials(network: Net
     assert there is not None
 
 
+async def test_what_is_passed_on_is_told_to_its_author_and_taken_back(pair: Pair) -> None:
+    await pair.follow()
+    here, there = await pair.open_case(Audience.PUBLIC)
+    assert there is not None
+    await pair.society.cases.announce(pair.bob, there.id)
+    await pair.network.settle()
+    count = "SELECT COUNT(*) FROM announces WHERE post_id = ?"
+    assert await pair.hospital.db.fetch_value(count, (here.id,)) == 1
+    told = await pair.hospital.db.fetch_all("SELECT kind FROM notifications ORDER BY id")
+    assert "announced" in [row["kind"] for row in told]
+    await pair.society.cases.unannounce(pair.bob, there.id)
+    await pair.network.settle()
+    assert await pair.hospital.db.fetch_value(count, (here.id,)) == 0
+
+
 async def test_between_fedidoc_instances_ed25519_signs(pair: Pair) -> None:
     await pair.follow()
     assert await queues.schemes(pair.society.db, [pair.hospital.domain]) == {
