@@ -13,6 +13,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -78,7 +79,11 @@ class Site(Instance):
 
     def _invoke(self, *arguments: str, stdin: str | None = None) -> str:
         hidden = {name: None for name in os.environ if name.startswith("FEDIDOC_")}
-        done = CliRunner().invoke(fedidoc, arguments, input=stdin, env=hidden)
+        # In a thread, because a test may have a loop running in this one.
+        with ThreadPoolExecutor(1) as thread:
+            done = thread.submit(
+                CliRunner().invoke, fedidoc, arguments, input=stdin, env=hidden
+            ).result()
         if done.exit_code != 0 or done.exception is not None:
             raise CommandFailed(f"{arguments} -> {done.output} {done.exception!r}")
         return done.stdout
