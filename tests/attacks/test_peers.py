@@ -206,10 +206,9 @@ async def test_an_actor_cannot_take_the_handle_of_another_or_look_like_one_here(
     await pair.hospital.remote.actor(eve.actor.uri)
     bob = await pair.hospital.remote.find(f"@bob@{pair.society.domain}")
     real = await pair.society.publications.actor(pair.society.db, eve.actor)
-    real = json.loads(json.dumps(real))
 
     async def lie(**changes: Any) -> Actor | None:
-        document = {"@context": AS} | real | changes
+        document: dict[str, Any] = {"@context": AS} | real | changes
 
         async def get_document(url: str, **_: Any) -> dict[str, Any]:
             return document
