@@ -157,7 +157,11 @@ class Reading:
 
     async def liked(self, account: Account, post_ids: Collection[str]) -> set[str]:
         """Which of the posts the member has thanked for."""
-        return await reactions.liked(self.db, account.actor_id, post_ids)
+        return await reactions.made(self.db, "likes", account.actor_id, post_ids)
+
+    async def announced(self, account: Account, post_ids: Collection[str]) -> set[str]:
+        """Which of the posts the member has passed on."""
+        return await reactions.made(self.db, "announces", account.actor_id, post_ids)
 
     async def ledger(self, account: Account, post_id: str) -> list[Copy]:
         """Where copies of the member's own post went; NotFound for anybody else's."""

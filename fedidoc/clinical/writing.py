@@ -1,4 +1,4 @@
-"""How a member's change is made: one transaction, its domain event, its notifications, and thanks.
+"""How a member's change is made: one transaction, its domain event, its notifications, and reactions.
 
 The half of `Cases` that knows no forms.
 """
@@ -6,12 +6,13 @@ The half of `Cases` that knows no forms.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from fedidoc.clinical.audience import Viewer, may_change
+from fedidoc.clinical.audience import Viewer, may_announce, may_change
 from fedidoc.clinical.reading import readable, viewer_of
 from fedidoc.clock import Clock
-from fedidoc.errors import NotFound
+from fedidoc.errors import Forbidden, NotFound
 from fedidoc.model import Account, Actor, Event, EventKind, NotificationKind, Post
 from fedidoc.storage import cases, notifications, queues, reactions
 from fedidoc.storage.cases import NewPost
@@ -31,6 +32,21 @@ class Places(Protocol):
     def object(self, post_id: str) -> str: ...
     def case_page(self, post_id: str) -> str: ...
     def like(self, like_id: str) -> str: ...
+    def announce(self, announce_id: str) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Reaction:
+    table: reactions.Table
+    notice: NotificationKind
+    done: EventKind
+    undone: EventKind
+
+
+_THANKS = _Reaction("likes", NotificationKind.LIKED, EventKind.LIKED, EventKind.LIKE_UNDONE)
+_PASSING_ON = _Reaction(
+    "announces", NotificationKind.ANNOUNCED, EventKind.ANNOUNCED, EventKind.ANNOUNCE_UNDONE
+)
 
 
 class Writing:
@@ -41,41 +57,60 @@ class Writing:
     urls: Places
     wake: Callable[[str], None]
 
-    # Thanks ---------------------------------------------------------------------------------
+    # Thanking and passing on ------------------------------------------------------------------
 
     async def like(self, account: Account, post_id: str) -> None:
         """Thank for somebody's post; again changes nothing."""
+        await self._give(account, post_id, _THANKS)
+
+    async def unlike(self, account: Account, post_id: str) -> None:
+        """Take one's thanks back."""
+        await self._withdraw(account, post_id, _THANKS)
+
+    async def announce(self, account: Account, post_id: str) -> None:
+        """Pass somebody's public post on to one's own followers; again changes nothing.
+
+        Forbidden for a post that is not public: it would leave its audience.
+        """
+        await self._give(account, post_id, _PASSING_ON)
+
+    async def unannounce(self, account: Account, post_id: str) -> None:
+        """No longer pass it on."""
+        await self._withdraw(account, post_id, _PASSING_ON)
+
+    async def _give(self, account: Account, post_id: str, what: _Reaction) -> None:
         viewer = viewer_of(account)
         async with self.db.transaction() as tx:
             post = await readable(tx, viewer, post_id)
             if post.author.id == viewer.actor_id or post.deleted is not None:
                 return
-            like_id, now = self.clock.random_id(), self.clock.now()
-            uri = self.urls.like(like_id)
-            if not await reactions.put(tx, "likes", like_id, uri, viewer.actor_id, post.id, now):
+            passes_on = what is _PASSING_ON
+            if passes_on and not may_announce(post.audience):
+                raise Forbidden("Only a public post can be passed on.")
+            id, now = self.clock.random_id(), self.clock.now()
+            uri = self.urls.announce(id) if passes_on else self.urls.like(id)
+            if not await reactions.put(tx, what.table, id, uri, viewer.actor_id, post.id, now):
                 return
             if post.author.local:
-                await self._notify(tx, NotificationKind.LIKED, viewer, post.id, [post.author.id])
-            else:
-                detail = {"uri": uri, "id": like_id}
-                await self._put_event(tx, EventKind.LIKED, viewer, post.id, detail)
+                await self._notify(tx, what.notice, viewer, post.id, [post.author.id])
+            if passes_on or not post.author.local:
+                await self._put_event(tx, what.done, viewer, post.id, {"uri": uri, "id": id})
         self.wake(EVENTS)
 
-    async def unlike(self, account: Account, post_id: str) -> None:
-        """Take one's thanks back."""
+    async def _withdraw(self, account: Account, post_id: str, what: _Reaction) -> None:
         viewer = viewer_of(account)
         async with self.db.transaction() as tx:
             post = await readable(tx, viewer, post_id)
-            gone = await reactions.take_back(tx, "likes", viewer.actor_id, post.id)
+            gone = await reactions.take_back(tx, what.table, viewer.actor_id, post.id)
             if gone is None:
                 return
             if post.author.local:
                 await notifications.take_back(
-                    tx, post.author.id, NotificationKind.LIKED, viewer.actor_id, post.id
+                    tx, post.author.id, what.notice, viewer.actor_id, post.id
                 )
-            else:
+            if what is _PASSING_ON or not post.author.local:
                 detail = {"uri": gone[1], "id": gone[0]}
-                await self._put_event(tx, EventKind.LIKE_UNDONE, viewer, post.id, detail)
+                await self._put_event(tx, what.undone, viewer, post.id, detail)
         self.wake(EVENTS)
 
     # Shared ---------------------------------------------------------------------------------

@@ -50,10 +50,10 @@ async def counts(reader: Reader, post_ids: Iterable[str]) -> dict[str, int]:
     return {row["post_id"]: row["n"] for row in rows}
 
 
-async def liked(reader: Reader, actor_id: str, post_ids: Iterable[str]) -> set[str]:
-    """Which of the posts an actor likes."""
+async def made(reader: Reader, table: Table, actor_id: str, post_ids: Iterable[str]) -> set[str]:
+    """To which of the posts an actor reacted so."""
     where, params = among("post_id", post_ids)
     rows = await reader.fetch_all(
-        f"SELECT post_id FROM likes WHERE actor_id = ? AND {where}", (actor_id, *params)
+        f"SELECT post_id FROM {table} WHERE actor_id = ? AND {where}", (actor_id, *params)
     )
     return {row["post_id"] for row in rows}

@@ -47,9 +47,12 @@ EVERY = (
     f"{SELECT} WHERE p.kind = '{PostKind.CASE.value}' AND {_HEARD} AND {_READABLE}"
     " ORDER BY p.id DESC LIMIT ?"
 )
+_MY_FOLLOWED = (
+    f"SELECT followed_id FROM follows WHERE follower_id = ? AND state = '{FollowState.ACCEPTED}'"
+)
 OF_FOLLOWED = (
-    f"{SELECT} WHERE p.author_id IN (SELECT followed_id FROM follows WHERE follower_id = ?"
-    f" AND state = '{FollowState.ACCEPTED.value}') AND p.kind <> '{PostKind.REPLY.value}'"
+    f"{SELECT} WHERE (p.author_id IN ({_MY_FOLLOWED}) OR p.id IN (SELECT n.post_id FROM announces n"
+    f" WHERE n.actor_id IN ({_MY_FOLLOWED}))) AND p.kind <> '{PostKind.REPLY.value}'"
     f" AND {_SHOWN} AND {_READABLE} ORDER BY p.id DESC LIMIT ?"
 )
 OF_AUTHOR = (
@@ -92,8 +95,9 @@ async def every(reader: Reader, actor_id: str, before: str, limit: int) -> list[
 
 
 async def of_followed(reader: Reader, actor_id: str, before: str, limit: int) -> list[Row]:
-    """Cases and notes of those whom the reader follows."""
-    return await reader.fetch_all(OF_FOLLOWED, (actor_id, before, *_reader(actor_id), limit))
+    """Cases and notes that those whom the reader follows wrote or passed on."""
+    params = (actor_id, actor_id, before, *_reader(actor_id), limit)
+    return await reader.fetch_all(OF_FOLLOWED, params)
 
 
 async def of_author(

@@ -303,6 +303,32 @@ async def test_likes_are_once_and_told(clinic: Clinic) -> None:
     assert [kind for kind, _ in await clinic.events()] == [EventKind.POST_PUBLISHED]
 
 
+async def test_a_public_case_is_passed_on_once_and_only_that(clinic: Clinic) -> None:
+    ada, bob, cleo = [await clinic.member(name) for name in ("ada", "bob", "cleo")]
+    public = await clinic.cases.open_case(ada, draft(audience=Audience.PUBLIC))
+    closed = await clinic.cases.open_case(ada, draft(audience=Audience.VERIFIED))
+    await clinic.follows.follow(cleo, await clinic.actor(bob))
+    for _ in range(2):
+        await clinic.cases.announce(bob, public.id)
+        await clinic.cases.announce(ada, public.id)
+    with pytest.raises(Forbidden):
+        await clinic.cases.announce(bob, closed.id)
+    assert await clinic.cases.announced(bob, [public.id, closed.id]) == {public.id}
+    assert await clinic.cases.announced(ada, [public.id]) == set()
+    assert [n.kind for n in (await clinic.notifications.list(ada)).items] == [
+        NotificationKind.ANNOUNCED
+    ]
+    assert [p.id for p in (await clinic.cases.timeline(cleo, None, "following")).items] == [
+        public.id
+    ]
+    await clinic.cases.unannounce(bob, public.id)
+    assert (await clinic.cases.timeline(cleo, None, "following")).items == ()
+    assert (await clinic.notifications.list(ada)).items == ()
+    assert [kind for kind, _ in await clinic.events()][-2:] == [
+        EventKind.ANNOUNCED, EventKind.ANNOUNCE_UNDONE,
+    ]  # fmt: skip
+
+
 async def test_a_like_of_a_remote_post_is_told_to_its_server(clinic: Clinic) -> None:
     ada, ben = await clinic.member("ada"), await clinic.colleague("ben")
     await clinic.receive(remote(ben, "n1"))

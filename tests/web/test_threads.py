@@ -72,6 +72,22 @@ async def test_thanks_are_given_and_taken_back(site: Site) -> None:
     assert page.form(action).one("button").attrs["aria-pressed"] == "false"
 
 
+async def test_only_a_public_case_can_be_passed_on(site: Site) -> None:
+    bela = await site.signed_in("bela")
+    public = await site.case("anna", audience="public")
+    action = f"/cases/{public.id}/announce"
+    page = await bela.submit(await bela.get(f"/cases/{public.id}"), action)
+    assert page.form(action).one("button").attrs["aria-pressed"] == "true"
+    page = await bela.submit(page, action)
+    assert page.form(action).one("button").attrs["aria-pressed"] == "false"
+    closed = await site.case("anna")
+    page = await bela.get(f"/cases/{closed.id}")
+    path = f"/cases/{closed.id}/announce"
+    assert not page.root.all("form", action=path)
+    token = page.root.one("input", name="csrf").attrs["value"]
+    assert (await bela.post(path, {"csrf": token, "announced": "yes"})).status == 403
+
+
 async def test_an_answer_is_changed_and_deleted_by_its_author_alone(site: Site) -> None:
     anna, bela = await site.signed_in("anna"), await site.signed_in("bela")
     post = await site.case("anna")

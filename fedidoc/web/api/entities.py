@@ -57,6 +57,7 @@ class Surroundings:
 
     base: str
     liked: Collection[str] = ()
+    announced: Collection[str] = ()
     parents: Mapping[str, str] = field(default_factory=dict)
     people: Mapping[str, Actor] = field(default_factory=dict)
 
@@ -161,7 +162,7 @@ def status(post: Post, around: Surroundings) -> Entity:
         "reblogs_count": 0,
         "favourites_count": post.likes,
         "favourited": post.id in around.liked,
-        "reblogged": False,
+        "reblogged": post.id in around.announced,
         "muted": False,
         "bookmarked": False,
         "pinned": False,

@@ -140,6 +140,20 @@ async def take_thanks_back(post_id: str) -> Response:
     return await _status(member, post_id)
 
 
+@blueprint.post("/api/v1/statuses/<post_id>/reblog")
+async def pass_on(post_id: str) -> Response:
+    member = gate.clinician()
+    await gate.services().cases.announce(member, post_id)
+    return await _status(member, post_id)
+
+
+@blueprint.post("/api/v1/statuses/<post_id>/unreblog")
+async def no_longer_pass_on(post_id: str) -> Response:
+    member = gate.clinician()
+    await gate.services().cases.unannounce(member, post_id)
+    return await _status(member, post_id)
+
+
 async def _answer(member: Account, form: Form, once: str) -> Post:
     _refuse_case_parts(form)
     cases = gate.services().cases

@@ -42,8 +42,10 @@ async def gather(
         actor = await _person(actor_id)
         if actor is not None:
             people[actor_id] = actor
-    liked = await rooms.cases.liked(account, [post.id for post in posts])
-    return Surroundings(rooms.config.base_url, liked, parents, people)
+    ids = [post.id for post in posts]
+    liked = await rooms.cases.liked(account, ids)
+    announced = await rooms.cases.announced(account, ids)
+    return Surroundings(rooms.config.base_url, liked, announced, parents, people)
 
 
 async def _person(actor_id: str) -> Actor | None:

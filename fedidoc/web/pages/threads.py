@@ -172,6 +172,18 @@ def _addressed(thread: Thread, post_id: str) -> Post:
     return thread.root
 
 
+@blueprint.post("/cases/<post_id>/announce")
+async def pass_on(post_id: str) -> Response:
+    account = gate.clinician()
+    cases = gate.services().cases
+    form = await forms.sent()
+    if form.get("announced") == "yes":
+        await cases.announce(account, post_id)
+    else:
+        await cases.unannounce(account, post_id)
+    return redirect(f"/cases/{post_id}", 303)
+
+
 async def _thread_page(
     account: Account,
     thread: Thread,
@@ -193,6 +205,7 @@ async def _thread_page(
         post=root,
         mine=mine,
         liked=root.id in liked,
+        announced=root.id in await rooms.cases.announced(account, [root.id]),
         answers=_tree(account, thread, liked, may_answer),
         may_answer=may_answer,
         to=to,
