@@ -123,6 +123,25 @@ async def test_a_peer_reads_what_it_may_and_nothing_else(pair: Pair) -> None:
     assert b'"totalItems":0' in (await stranger.ask(pair.hospital, "/users/ada/outbox"))[2]
 
 
+async def test_an_activity_is_shown_to_whom_it_was_sent(pair: Pair) -> None:
+    await pair.follow()
+    await pair.open_case(Audience.FOLLOWERS)
+    stranger = await pair.network.instance("stranger")
+    await pair.hospital.trust.allow(stranger.domain, require_credential=False, by="test")
+    await pair.society.trust.allow(stranger.domain, require_credential=False, by="test")
+    rows = await pair.hospital.db.fetch_all(
+        "SELECT uri FROM activities WHERE type IN ('Create', 'Accept')"
+    )
+    for path in (row["uri"].removeprefix(pair.hospital.urls.base) for row in rows):
+        assert (await pair.society.ask(pair.hospital, path))[0] == 200
+        assert (await stranger.ask(pair.hospital, path))[0] == 404
+    (follow,) = await pair.society.db.fetch_all("SELECT uri FROM activities WHERE type = 'Follow'")
+    path = follow["uri"].removeprefix(pair.society.urls.base)
+    assert path.startswith("/follows/")
+    assert (await pair.hospital.ask(pair.society, path))[0] == 200
+    assert (await stranger.ask(pair.society, path))[0] == 404
+
+
 async def test_verified_cases_never_go_to_peers_without_credentials(network: Network) -> None:
     hospital, society = await network.instance("hospital"), await network.instance("society")
     await hospital.trust.allow(society.domain, require_credential=False, by="test")
