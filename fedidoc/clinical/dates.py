@@ -77,6 +77,11 @@ _SCALE_BEFORE = re.compile(
 _SCALES = {4, 5, 6, 8, 10}
 
 _AGE = r"(?P<age>9[0-9]|1[0-2][0-9])"
+# After a bare number: what makes it a weight, a saturation, a count of days.
+_NO_MEASURE = (
+    r"(?![\w/%°]|[.,-][0-9]| ?(?:%|°|/|[-–] ?[0-9]|kg|lbs?|pounds?|cm|mm|mg|ml|bpm|beats|degrees"
+    r"|minutes?|hours?|h|days?|weeks?|months?|percent|points?|on|systolic|pack)(?![a-z]))"
+)
 _AGES = (
     re.compile(
         r"(?i)(?<![\w.,/-])" + _AGE + r"[ -]{0,2}(?:years?|yrs?|y)[ -]{0,2}"
@@ -96,6 +101,11 @@ _AGES = (
         r"|(?:one|a) hundred(?: and)?(?:[ -](?:one|two|three|four|five|six|seven|eight|nine|ten))?)"
         r"[ -]years?(?:[ -]old| of age)"
     ),
+    re.compile(
+        r"(?i)(?<![a-z])(?:(?:(?:wo)?man|lady|gentleman|(?:fe)?male|patient|person) of"
+        r"|(?:she|he|who|(?:wo)?man|patient) (?:is|was)(?: now)?) " + _AGE + _NO_MEASURE
+    ),
+    re.compile(r"(?i)(?<![\w.,/-])" + _AGE + r"(?:st|nd|rd|th) birthday"),
     re.compile(r"(?i)(?<![a-z])(?P<age>centenarian)(?![a-z])"),
 )  # fmt: skip
 # "90 or older" is what the guard asks for, and "over 90" speaks of a group.

@@ -1,4 +1,4 @@
-"""How a member's change is made: one transaction, its domain event, its notifications, and reactions.
+"""How a member's change is made: one transaction, its event, its notifications; and reactions.
 
 The half of `Cases` that knows no forms.
 """
