@@ -117,9 +117,10 @@ def _order(keys: Mapping[Scheme, SigningKey], scheme: Scheme | None) -> list[Sch
 def _judge(answer: Answer, attempts: int, now_ms: int, jitter: float | None) -> Outcome:
     status = answer.status
     reason = f"status_{status}"
-    # 401 may pass: the peer may not have been able to fetch our key. A redirect may be a
-    # maintenance page; it is never followed with a signed body.
-    transient = status in _TRANSIENT or status == 401 or 300 <= status < 400
+    # 401 may pass: the peer may not have been able to fetch our key. So may 403: between closed
+    # servers it says that its operator has not allowed us yet. A redirect may be a maintenance
+    # page; it is never followed with a signed body.
+    transient = status in _TRANSIENT or status in (401, 403) or 300 <= status < 400
     if not transient and (status < 500 or status == 501):
         return GiveUp(reason)
     return _again(reason, attempts, now_ms, jitter, answer.retry_after)

@@ -31,7 +31,8 @@ DELIVERY: Final = "delivery"
 _CACHED_BODIES = 512
 _CACHED_HOSTS = 4_096
 _LINGER = 0.015  # seconds
-_SAME_ERROR_TRIES = 6
+_SAME_ERROR_TRIES = 6  # in about four hours
+_OF_THIS_ACTIVITY = frozenset({"status_403", "status_500"})
 
 
 class Outbox:
@@ -125,8 +126,8 @@ class Outbox:
             return Sent(row["id"], host, outcome.scheme.value)
         if isinstance(outcome, GiveUp):
             return GivenUp(row["id"], host, outcome.reason)
-        if outcome.reason == "status_500" and failures + 1 >= _SAME_ERROR_TRIES:
-            # The host is up and fails on this activity: what waits behind it goes on.
+        if outcome.reason in _OF_THIS_ACTIVITY and failures + 1 >= _SAME_ERROR_TRIES:
+            # The host is up and will not have this activity: what waits behind it goes on.
             return GivenUp(row["id"], host, outcome.reason)
         return Postponed(row["id"], host, outcome.at_ms, outcome.reason)
 

@@ -134,7 +134,7 @@ async def test_ed25519_between_fedidoc_instances(peer: Peer, fetcher: Fetcher) -
         (301, RetryAt(NOW + MINUTE, "status_301"), 1),
         (400, GiveUp("status_400"), 2),
         (401, RetryAt(NOW + MINUTE, "status_401"), 2),
-        (403, GiveUp("status_403"), 1),
+        (403, RetryAt(NOW + MINUTE, "status_403"), 1),
         (404, GiveUp("status_404"), 1),
         (406, GiveUp("status_406"), 1),
         (408, RetryAt(NOW + MINUTE, "status_408"), 1),

@@ -143,6 +143,26 @@ async def test_a_blocked_peer_reads_nothing_that_was_open_a_moment_ago(pair: Pai
     assert b'"name"' not in body
 
 
+async def test_a_follower_who_was_suspended_at_home_gets_nothing_more(pair: Pair) -> None:
+    await pair.follow()
+    before, there = await pair.open_case(Audience.FOLLOWERS)
+    assert there is not None
+    pair.network.clock.advance(120_000)  # profiles are looked at once a minute
+    await pair.society.accounts.suspend("bob", reason="test", by="test")
+    await pair.network.settle()
+    bob = await actors.by_uri(pair.hospital.db, pair.society.urls.actor("bob"))
+    assert bob is not None
+    rows = await pair.hospital.db.fetch_all("SELECT type, effect FROM inbox")
+    print([tuple(r) for r in rows], [tuple(r) for r in await pair.hospital.db.fetch_all("SELECT kind, state, next_at FROM tasks")])
+    assert not bob.badge.verified
+    after, there = await pair.open_case(Audience.FOLLOWERS)
+    assert there is None
+    status, _, _ = await pair.society.ask(pair.hospital, f"/objects/{after.id}")
+    assert status == 404
+    status, _, _ = await pair.society.ask(pair.hospital, f"/objects/{before.id}")
+    assert status == 200, "its server has that one already"
+
+
 # Writing ----------------------------------------------------------------------------------------
 
 

@@ -41,7 +41,7 @@ class World(SimulatedPeer):
 
 
 class _Listening:
-    """A stream of requests whose bodies are noted once they are whole."""
+    """A stream of requests; a body is noted after a pause, if its sender is still there then."""
 
     def __init__(self, world: World, reader: asyncio.StreamReader) -> None:
         self._world = world
@@ -57,9 +57,11 @@ class _Listening:
     async def readexactly(self, size: int) -> bytes:
         body = await self._reader.readexactly(size)
         if body:
+            await asyncio.sleep(self._world.pause)
+            if self._reader.at_eof():
+                raise ConnectionResetError
             document = json.loads(body)
             self._world.got.append((self._host, document["type"], document["id"]))
-            await asyncio.sleep(self._world.pause)
         return body
 
 
@@ -187,7 +189,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
                     == len(FOLLOWERS)
                 )
             )
-            watch(lambda: made.waiting("deliveries") == 0)
+            watch(lambda: made.waiting("events") + made.waiting("deliveries") == 0)
             yield made
         loop.run(world.stop())
     finally:
