@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fedidoc.activitypub.errors import FetchError
+from fedidoc.activitypub.errors import DocumentError, FetchError
 from fedidoc.clock import DAY, HOUR
 from fedidoc.errors import BadInput, NotFound, PeerTrouble
 from fedidoc.storage import actors, queues
@@ -192,3 +192,23 @@ async def _serve(node: Node, path: str, document: dict[str, Any]) -> str:
 
     node.app = forging  # type: ignore[assignment]
     return node.urls.base + path
+
+
+async def test_a_peer_cannot_pass_another_instance_off_as_itself(pair: Pair) -> None:
+    stranger = await pair.network.instance("stranger")
+    inner: Any = pair.society.app
+
+    async def redirecting(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] != "/actor":
+            await inner(scope, receive, send)
+            return
+        headers = [(b"location", stranger.urls.instance_actor.encode())]
+        await send({"type": "http.response.start", "status": 302, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    pair.society.app = redirecting  # type: ignore[assignment]
+    await pair.hospital.trust.unpin(pair.society.domain, by="test")
+    with pytest.raises(DocumentError) as error:
+        await pair.hospital.peering.meet(pair.society.domain)
+    assert error.value.reason == "actor_foreign"
+    assert pair.hospital.trust.issuer(pair.society.domain) is None
