@@ -25,7 +25,7 @@ from fedidoc.federation.keyring import Keyring, keys_in
 from fedidoc.federation.profiles import read_profile
 from fedidoc.federation.urls import Urls
 from fedidoc.log import Log
-from fedidoc.model import NO_BADGE, Actor
+from fedidoc.model import NO_BADGE, Actor, Badge
 from fedidoc.storage import actors, cases
 from fedidoc.storage import keys as stored_keys
 from fedidoc.storage.engine import Database
@@ -132,7 +132,19 @@ class Remote:
             raise FetchError("unknown", "There is no such actor here.", gone=True)
         if not self._peers.allows(host_of(uri)):
             raise FetchError("peer_not_allowed", "The actor's server is not a peer.")
-        return await self._fetch_actor(uri, fresh=refresh)
+        try:
+            return await self._fetch_actor(uri, fresh=refresh)
+        except FetchError as error:
+            if known is not None and error.status in (404, 410):
+                await self._take_badge_off(known)
+            raise
+
+    async def _take_badge_off(self, actor: Actor) -> None:
+        """Their own server does not show them any more: they were suspended, or are gone. Nothing
+        vouches for them until it does again, not even a credential that is still to be had."""
+        badge = Badge(False, "Their server does not show them any more.", checked=self._clock.now())
+        async with self._db.transaction() as tx:
+            await actors.set_badge(tx, actor.id, badge, None)
 
     async def prefetch(self, uris: set[str], *, refresh: set[str]) -> dict[str, Missing]:
         """See that actors are stored, before a transaction that needs them; what could not be had.

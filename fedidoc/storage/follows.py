@@ -39,6 +39,12 @@ def _follow_of(row: Row) -> Follow:
 _COLUMNS = "id, uri, follower_id, followed_id, state, created"
 # A follower or followed who is gone or suspended counts no more.
 _STANDING = "a.suspended IS NULL AND a.deleted IS NULL"
+# Nor does one who is not verified (any more), where their server's members have to be: what is for
+# followers goes to them no longer. `verified` is the first field of a badge's JSON.
+_HEARS = (
+    "(a.badge LIKE '{\"verified\":true%' OR NOT EXISTS (SELECT 1 FROM peers b"
+    " WHERE b.host = a.host AND b.require_credential = 1))"
+)
 
 
 async def put(tx: Transaction, follow: Follow) -> bool:
@@ -151,21 +157,22 @@ async def followed_ids(reader: Reader, actor_id: str) -> set[str]:
 
 
 async def follower_inboxes(reader: Reader, actor_id: str) -> list[tuple[str, str | None, str]]:
-    """(inbox, shared inbox, host) of every accepted remote follower."""
+    """(inbox, shared inbox, host) of every accepted remote follower who may read."""
     rows = await reader.fetch_all(
         "SELECT a.inbox, a.shared_inbox, a.host FROM follows f"
         " JOIN actors a ON a.id = f.follower_id"
-        f" WHERE f.followed_id = ? AND f.state = ? AND a.local = 0 AND {_STANDING}",
+        f" WHERE f.followed_id = ? AND f.state = ? AND a.local = 0 AND {_STANDING} AND {_HEARS}",
         (actor_id, FollowState.ACCEPTED.value),
     )
     return [(row["inbox"], row["shared_inbox"], row["host"]) for row in rows]
 
 
 async def has_follower_at(reader: Reader, actor_id: str, host: str) -> bool:
-    """Whether anybody on a host follows the actor, accepted."""
+    """Whether anybody on a host follows the actor, accepted, and may read."""
     found = await reader.fetch_value(
         "SELECT 1 FROM follows f JOIN actors a ON a.id = f.follower_id"
-        f" WHERE f.followed_id = ? AND f.state = ? AND a.host = ? AND {_STANDING} LIMIT 1",
+        f" WHERE f.followed_id = ? AND f.state = ? AND a.host = ? AND {_STANDING} AND {_HEARS}"
+        " LIMIT 1",
         (actor_id, FollowState.ACCEPTED.value, host),
     )
     return found is not None

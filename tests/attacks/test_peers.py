@@ -152,8 +152,6 @@ async def test_a_follower_who_was_suspended_at_home_gets_nothing_more(pair: Pair
     await pair.network.settle()
     bob = await actors.by_uri(pair.hospital.db, pair.society.urls.actor("bob"))
     assert bob is not None
-    rows = await pair.hospital.db.fetch_all("SELECT type, effect FROM inbox")
-    print([tuple(r) for r in rows], [tuple(r) for r in await pair.hospital.db.fetch_all("SELECT kind, state, next_at FROM tasks")])
     assert not bob.badge.verified
     after, there = await pair.open_case(Audience.FOLLOWERS)
     assert there is None
