@@ -60,7 +60,7 @@ class Federation:
     allow_plain_http: bool = False
     private_networks: tuple[str, ...] = ()
     ca_file: str = ""
-    concurrency: int = 32
+    concurrency: int = 128
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,11 @@ class Peer:
 
     @property
     def trusted(self) -> bool:
-        """Whether its members' credentials count, and case texts for verified readers go there."""
-        return self.heard and self.require_credential
+        """Whether its members' credentials count, and case texts for verified readers go there.
+
+        Only once its credential key is pinned: a server that issues none keeps nobody out.
+        """
+        return self.heard and self.require_credential and self.issuer_key is not None
 
 
 def _peer_of(row: Row) -> Peer:

@@ -45,6 +45,10 @@ async def test_policies(database: Database, trust: Trust) -> None:
     await trust.block("bad.example", by="operator")
     hosts = ("full.example", "plain.example", "noisy.example", "bad.example")
     assert [trust.allows(host) for host in hosts] == [True, True, True, False]
+    assert not any(trust.trusts(host) for host in hosts)
+    for host in hosts:
+        await pin(database, host, encode_multikey(KEY))
+    await trust.refresh()
     assert [trust.trusts(host) for host in hosts] == [True, False, True, False]
     assert [trust.requires_credential(host) for host in hosts] == [True, False, True, True]
     assert trust.policy("noisy.example") is PeerPolicy.LIMITED
