@@ -57,7 +57,8 @@ class _Listening:
     async def readexactly(self, size: int) -> bytes:
         body = await self._reader.readexactly(size)
         if body:
-            await asyncio.sleep(self._world.pause)
+            # Each at its own time, so that a kill finds some before, some in, some after it.
+            await asyncio.sleep(random.uniform(0, self._world.pause))
             if self._reader.at_eof():
                 raise ConnectionResetError
             document = json.loads(body)
@@ -274,7 +275,7 @@ def test_a_killed_sender_reaches_every_follower(scene: Scene) -> None:
     for title in titles:
         _open(scene.osler, title)
     assert scene.waiting("events") == len(titles)
-    world.pause = 0.1
+    world.pause = 0.4
     for _ in range(3):
         goal = len(world.got) + dice.randint(1, 12)
         scene.kill()
