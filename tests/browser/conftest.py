@@ -47,12 +47,14 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def axe_script() -> str:
+    """axe-core; "" where the registries are away: then pages are not tried on its rules, and
+    test_looking.py is skipped and says so. With FEDIDOC_REQUIRE_FOREIGN=1 that is a failure."""
     try:
         return axe.load()
     except axe.Away as reason:
         if os.environ.get("FEDIDOC_REQUIRE_FOREIGN") == "1":
             pytest.fail(str(reason))
-        pytest.skip(str(reason))
+        return ""
 
 
 @pytest.fixture(scope="session")
