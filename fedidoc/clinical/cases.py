@@ -105,7 +105,10 @@ class Cases(Reading, Incoming, Writing):
             raise Conflict("What you answer was deleted meanwhile; your text is still here.")
         root = await self._root_of(parent)
         html, source = drafting.clear_reply(text, confirmed)
-        direct = Audience.DIRECT in (parent.audience, root.audience)
+        # An answer to something narrower than its case is for those named alone.
+        direct = Audience.DIRECT in (parent.audience, root.audience) or (
+            parent.audience is Audience.FOLLOWERS and root.audience is not Audience.FOLLOWERS
+        )
         named = [parent.author, *(await self._named(source.text))]
         reply_id, now = self.clock.sortable_id(), self.clock.now()
         row = self._row(

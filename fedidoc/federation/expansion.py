@@ -101,19 +101,22 @@ class Expansion:
             # Whoever has got the post is told, whether or not it would get it today.
             sent = await activities.inboxes_of_post(reader, post.id)
             inboxes = list(dict.fromkeys((*inboxes, *(inbox for inbox, _ in sent))))
-        return self._made(event, document, post.uri, inboxes, post=post)
+        audience = post.audience
+        if audience is Audience.FOLLOWERS and post.case_id not in (None, post.id):
+            audience = Audience.DIRECT  # no outbox lists it: it is for the readers of its case
+        return self._made(event, document, post.uri, inboxes, post=post, audience=audience)
 
     async def _readers_of(self, reader: Reader, post: Post) -> list[str]:
         """The inboxes that a post goes to, folded by shared inbox."""
-        named = await self._publications.named(reader, post)
-        if post.case_id not in (None, post.id):
-            case = await cases.get(reader, post.case_id or "")
-            named += [case.author] if case is not None else []
+        case_author = await self._publications.case_author(reader, post)
+        named = [*await self._publications.named(reader, post), case_author]
         places: list[Place] = []
-        if post.audience is not Audience.DIRECT:
+        # Who follows the answerer alone may not read what is for the followers of the case.
+        circle = case_author if post.audience is Audience.FOLLOWERS else post.author
+        if post.audience is not Audience.DIRECT and circle.local:
             places += [
                 (inbox, shared)
-                for inbox, shared, _ in await follows.follower_inboxes(reader, post.author.id)
+                for inbox, shared, _ in await follows.follower_inboxes(reader, circle.id)
             ]
         places += [(actor.inbox, actor.shared_inbox) for actor in named if not actor.local]
         if post.audience is Audience.VERIFIED:
@@ -235,7 +238,7 @@ class Expansion:
             type=document["type"],
             object_uri=object_uri,
             post_id=post.id if post else None,
-            audience=post.audience if post else audience,
+            audience=audience,
             body=body.decode(),
             created=event.at,
         )

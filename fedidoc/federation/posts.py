@@ -89,6 +89,9 @@ def audience_of(
         return Audience.PUBLIC
     if any(_is_followers_of(author, iri) for iri in everybody):
         return Audience.FOLLOWERS
+    # An answer for the readers of a case: the followers of one whom it is addressed to.
+    if any(iri == a.followers for iri in everybody for a in known.values() if a.uri in everybody):
+        return Audience.FOLLOWERS
     named = {*everybody, *(href for href, _ in document.mentions)}
     if any((actor := known.get(uri)) is not None and actor.local for uri in named):
         return Audience.DIRECT

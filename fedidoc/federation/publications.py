@@ -61,7 +61,11 @@ class Publications:
         """A local post that still stands."""
         named = await self.named(reader, post)
         return post_builders.note(
-            self._urls, post, named, context=await self._context(reader, post)
+            self._urls,
+            post,
+            named,
+            case_author=await self.case_author(reader, post),
+            context=await self._context(reader, post),
         )
 
     async def tombstone(self, reader: Reader, post: Post) -> dict[str, Any]:
@@ -70,7 +74,15 @@ class Publications:
 
     async def addressed(self, reader: Reader, post: Post) -> Addressed:
         """Whom everything about a local post is addressed to."""
-        return post_builders.address(self._urls, post, await self.named(reader, post))
+        named, author = await self.named(reader, post), await self.case_author(reader, post)
+        return post_builders.address(self._urls, post, named, author)
+
+    async def case_author(self, reader: Reader, post: Post) -> Actor:
+        """Who opened the case that a post belongs to, as far as it is known here."""
+        if post.case_id in (None, post.id):
+            return post.author
+        case = await cases.get(reader, post.case_id or "")
+        return case.author if case is not None else post.author
 
     async def named(self, reader: Reader, post: Post) -> list[Actor]:
         """The actors whom a post answers or mentions, in order."""

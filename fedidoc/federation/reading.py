@@ -254,9 +254,11 @@ class Reading:
         """
         if post.author.suspended is not None:
             return False
-        if await self._is_for(post, reader):
-            return True
         is_reply = post.case_id is not None and post.case_id != post.id
+        # What is for the followers of a case is not for those of who answers it.
+        is_of_circle = is_reply and post.audience is Audience.FOLLOWERS
+        if not is_of_circle and await self._is_for(post, reader):
+            return True
         if is_reply and post.audience is not Audience.DIRECT:
             case = await cases.get(self._db, post.case_id or "")
             if case is not None and case.local and await self._is_for(case, reader):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fedidoc.clock import MINUTE
+from fedidoc.errors import NotFound
 from fedidoc.model import Audience, FollowState
 from fedidoc.storage import activities, actors, cases, follows, queues
 from tests.federation.network import CARDIOLOGY, Network
@@ -177,3 +178,39 @@ async def test_between_fedidoc_instances_ed25519_signs(pair: Pair) -> None:
     assert await queues.schemes(pair.society.db, [pair.hospital.domain]) == {
         pair.hospital.domain: "rfc9421-ed25519"
     }
+
+
+async def test_an_answer_is_for_the_readers_of_its_case_not_for_the_answerers_followers(
+    pair: Pair,
+) -> None:
+    """Chris follows Ada and answers her followers-only case; Bob follows Chris alone."""
+    chris = await pair.hospital.member("chris")
+    await pair.hospital.follows.follow(chris, await pair.hospital.actor_of(pair.ada))
+    found = await pair.society.remote.find(f"@chris@{pair.hospital.domain}")
+    await pair.society.follows.follow(pair.bob, found)
+    await pair.network.settle()
+    here, _ = await pair.open_case(Audience.FOLLOWERS)
+    answer = await pair.hospital.cases.reply(chris, here.id, "Read by hers, not by mine.")
+    await pair.network.settle()
+    assert await cases.by_uri(pair.society.db, answer.uri) is None
+    assert (await pair.society.ask(pair.hospital, f"/objects/{answer.id}"))[0] == 404
+    listed = (await pair.society.ask(pair.hospital, "/users/chris/outbox?before="))[2]
+    assert answer.uri.encode() not in listed
+
+
+async def test_an_answer_from_elsewhere_is_read_by_the_followers_of_the_case(pair: Pair) -> None:
+    await pair.follow()
+    cleo, dora = await pair.hospital.member("cleo"), await pair.hospital.member("dora")
+    await pair.hospital.follows.follow(cleo, await pair.hospital.actor_of(pair.ada))
+    here, there = await pair.open_case(Audience.FOLLOWERS)
+    assert there is not None
+    answer = await pair.society.cases.reply(pair.bob, there.id, "For all who read it.")
+    await pair.network.settle()
+    home = await cases.by_uri(pair.hospital.db, answer.uri)
+    assert home is not None and home.audience is Audience.FOLLOWERS
+    thread = await pair.hospital.cases.thread(cleo, here.id)
+    assert [post.uri for post in thread.replies] == [answer.uri]
+    with pytest.raises(NotFound):
+        await pair.hospital.cases.thread(dora, here.id)
+    with pytest.raises(NotFound):
+        await pair.hospital.cases.get(dora, home.id)

@@ -29,11 +29,18 @@ class Addressed:
         return {"to": list(self.to), "cc": list(self.cc)}
 
 
-def address(urls: Urls, post: Post, named: Sequence[Actor]) -> Addressed:
-    """Whom a local post is for. `named` are the actors it answers or mentions."""
+def address(urls: Urls, post: Post, named: Sequence[Actor], case_author: Actor) -> Addressed:
+    """Whom a local post is for.
+
+    `named` are the actors it answers or mentions. `case_author` opened the case that it belongs to:
+    an answer to a followers-only case is for that author's followers, not for the answerer's.
+    """
     people = tuple(dict.fromkeys(actor.uri for actor in named))
     followers = (post.author.followers,) if post.author.followers else ()
     match post.audience:
+        case Audience.FOLLOWERS if case_author.id != post.author.id:
+            circle = (case_author.followers,) if case_author.followers else ()
+            return Addressed(tuple(dict.fromkeys((*people, case_author.uri))), circle)
         case Audience.FOLLOWERS:
             return Addressed(followers + people)
         case Audience.VERIFIED:
@@ -45,9 +52,16 @@ def address(urls: Urls, post: Post, named: Sequence[Actor]) -> Addressed:
 
 
 def note(
-    urls: Urls, post: Post, named: Sequence[Actor], *, context: str | None = None
+    urls: Urls,
+    post: Post,
+    named: Sequence[Actor],
+    *,
+    case_author: Actor | None = None,
+    context: str | None = None,
 ) -> dict[str, Any]:
     """A local case or reply. Its text must have passed the guard: TypeError if it has not.
+
+    `case_author` as in `address`; a case's own author when it is left out.
 
     `context` is the URL of the thread's collection (FEP-7888).
     """
@@ -57,7 +71,7 @@ def note(
         "id": post.uri,
         "type": "Note",
         "attributedTo": post.author.uri,
-        **address(urls, post, named).fields(),
+        **address(urls, post, named, case_author or post.author).fields(),
         "published": iso(post.published),
         "url": post.url,
         "content": case_html(post.title, post.fields) if post.fields else post.html,
