@@ -14,12 +14,14 @@ from typing import Any, Final
 
 import orjson
 
+from fedidoc.activitypub.addressing import host_of
 from fedidoc.activitypub.deliver import back_off
 from fedidoc.activitypub.documents import ActivityDocument, ids, read_activity, types
-from fedidoc.activitypub.errors import DocumentError, Refused
+from fedidoc.activitypub.errors import DocumentError, Refused, SignatureError
 from fedidoc.activitypub.inspect import ACTOR_TYPES
 from fedidoc.activitypub.messages import Request
 from fedidoc.activitypub.receive import VerifiedActivity, receive
+from fedidoc.activitypub.signatures import parse as parse_signature
 from fedidoc.clinical.follows import Follows
 from fedidoc.clinical.incoming import Incoming
 from fedidoc.clock import MINUTE, Clock
@@ -109,6 +111,16 @@ class Inbox:
         await self._writer.put(activity)
         self._wake(QUEUE)
         return ACCEPTED
+
+    def names_a_peer(self, method: str, target: str, headers: tuple[tuple[str, str], ...]) -> bool:
+        """Whether a request says that it was signed on an allowed server. Believes nothing, and
+        costs little: what comes from peers is heard also while strangers at the same address (that
+        of a proxy) are braked."""
+        try:
+            signature = parse_signature(Request(method, self._urls.base + target, headers))
+            return self._trust.allows(host_of(signature.key_id))
+        except (SignatureError, DocumentError):
+            return False
 
     async def _has_inbox(self, username: str) -> bool:
         now = self._clock.now()

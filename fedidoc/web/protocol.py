@@ -34,8 +34,8 @@ _MAX_TARGET: Final = 4_096
 _MAX_CURSOR: Final = 64
 
 # A stranger's failed posts and lookups, a minute; peers whose signatures hold are not counted.
-_FAILURES_A_MINUTE: Final = 120
-_LOOKUPS_A_MINUTE: Final = 120
+_FAILURES_A_MINUTE: Final = 600
+_LOOKUPS_A_MINUTE: Final = 600
 
 # A name or an address, as a Host header has it; empty as HTTP/1.0 may leave it.
 _HOST: Final = re.compile(
@@ -185,7 +185,8 @@ class Protocol:
     ) -> None:
         address = self._address(scope, headers)
         now = self._clock.now()
-        if not self._failures.has(address, now):
+        braked = not self._failures.has(address, now)
+        if braked and not self._inbox.names_a_peer("POST", target, headers):
             wait = str(-(-self._failures.wait_ms // 1000)).encode()
             raise _Refusal(
                 429, "Too many requests were refused; wait a minute.", (b"retry-after", wait)

@@ -30,9 +30,13 @@ _ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """FEDIDOC_TEST_CHROMIUM, or the chromium of the machine."""
+    """FEDIDOC_TEST_CHROMIUM, or the chromium of the machine.
+
+    Playwright keeps an event loop running in this thread, in which no asynchronous test can run
+    its own: so it ends with the module.
+    """
     program = os.environ.get("FEDIDOC_TEST_CHROMIUM") or shutil.which("chromium")
     if not program:
         pytest.skip("no Chromium: set FEDIDOC_TEST_CHROMIUM to one, or install the package")

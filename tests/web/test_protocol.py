@@ -83,8 +83,8 @@ async def test_webfinger_refuses_what_it_cannot_answer(
 
 async def test_webfinger_is_limited_per_address(hospital: Node) -> None:
     path = f"/.well-known/webfinger?resource=acct:nobody@{hospital.domain}"
-    answers = [(await hospital.ask(hospital, path, signed=False))[0] for _ in range(125)]
-    assert answers[119:121] == [404, 429]
+    answers = [(await hospital.ask(hospital, path, signed=False))[0] for _ in range(603)]
+    assert answers[599:601] == [404, 429]
     hospital.clock.advance(MINUTE)
     assert (await hospital.ask(hospital, path, signed=False))[0] == 404
 
@@ -267,10 +267,30 @@ async def test_a_client_that_goes_away_leaves_nothing(hospital: Node) -> None:
 
 async def test_failed_posts_are_limited_per_address(hospital: Node) -> None:
     head = f"POST /inbox HTTP/1.1\r\nHost: {hospital.domain}\r\nContent-Length: 2\r\n\r\n" + "{}"
-    answers = [status_of(await raw(hospital, head.encode())) for _ in range(122)]
-    assert answers[119:] == [401, 429, 429]
+    answers = [status_of(await raw(hospital, head.encode())) for _ in range(602)]
+    assert answers[599:] == [401, 429, 429]
     hospital.clock.advance(MINUTE)
     assert status_of(await raw(hospital, head.encode())) == 401
+
+
+async def test_a_peer_is_heard_behind_an_address_that_is_braked(network: Network) -> None:
+    hospital, society = await network.instance("hospital"), await network.instance("society")
+    await network.befriend(hospital, society)
+    ada, bob = await hospital.member("ada"), await society.member("bob")
+    head = f"POST /inbox HTTP/1.1\r\nHost: {hospital.domain}\r\nContent-Length: 2\r\n\r\n" + "{}"
+    for _ in range(601):
+        status = status_of(await raw(hospital, head.encode()))
+    assert status == 429
+    actor, followed = await society.actor_of(bob), await hospital.actor_of(ada)
+    follow = {
+        "@context": "https://www.w3.org/ns/activitystreams",
+        "id": f"{society.urls.base}/follows/1",
+        "type": "Follow",
+        "actor": actor.uri,
+        "object": followed.uri,
+    }
+    assert await society.post_as(actor, hospital, follow) == 202
+    assert status_of(await raw(hospital, head.encode())) == 429
 
 
 # The door itself --------------------------------------------------------------------------------
