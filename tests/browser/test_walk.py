@@ -80,7 +80,9 @@ def visit(
     browser: Browser, site: Site, looking: Looking, *, scripts: bool = True
 ) -> Iterator[Person]:
     context = browser.new_context(
-        viewport={"width": 1440, "height": 900}, java_script_enabled=scripts
+        viewport={"width": 1440, "height": 900},
+        java_script_enabled=scripts,
+        reduced_motion="reduce",  # what is still moving in has not its colours yet
     )
     context.set_default_timeout(15_000)
     looking.watch(context)

