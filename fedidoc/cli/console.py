@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import os
 import sys
 import traceback
@@ -19,6 +20,7 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import click
 import orjson
+import uvloop
 
 from fedidoc import config as configuration
 from fedidoc.errors import FedidocError
@@ -136,6 +138,20 @@ def run_async(function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]:
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         return asyncio.run(function(*args, **kwargs))
+
+    return run
+
+
+def run_serving(function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]:
+    """The same for commands that stay up: on uvloop, which spends less on each socket and task,
+    and with what was loaded at the start left out of garbage collection."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        gc.freeze()
+        gc.set_threshold(10_000)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(function(*args, **kwargs))
 
     return run
 

@@ -18,7 +18,7 @@ from hypercorn.utils import LifespanFailureError
 
 from fedidoc import __version__, app
 from fedidoc import log as logging_house
-from fedidoc.cli.console import Console, Refused, common, pass_console, run_async
+from fedidoc.cli.console import Console, Refused, common, pass_console, run_async, run_serving
 from fedidoc.config import Config
 
 # Requests that are being answered when the server is told to stop may still end.
@@ -29,7 +29,7 @@ GRACE_SECONDS = 15
 @click.option("--no-worker", is_flag=True, help="Only answer; `fedidoc worker` does the rest.")
 @common
 @pass_console
-@run_async
+@run_serving
 async def serve(console: Console, no_worker: bool) -> None:
     """Run the instance: pages, federation and its workers in one process."""
     config = console.config()
@@ -49,7 +49,7 @@ async def serve(console: Console, no_worker: bool) -> None:
 @click.command()
 @common
 @pass_console
-@run_async
+@run_serving
 async def worker(console: Console) -> None:
     """Run only the workers: the inbox, events, deliveries and tasks that wait in the database."""
     config = console.config()
