@@ -88,7 +88,7 @@ async def test_unknown_keys_of_one_host_are_fetched_only_so_often(asked: Asked) 
             await keyring.find(f"{asked.society.urls.base}/users/n{number}#main-key")
         reasons.add(error.value.reason)
     assert reasons == {"status_404", "too_many_keys"}
-    assert len(asked.requests) <= 121
+    assert len(asked.requests) <= 601
 
 
 async def test_a_refresh_is_granted_once_in_minutes(asked: Asked) -> None:
