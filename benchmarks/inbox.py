@@ -1,6 +1,6 @@
 """What it costs the server to take 1,000 signed Creates from a peer to storage and notification.
 
-    python -m benchmarks.inbox [--count 1000] [--connections 8] [--server hypercorn]
+    python -m benchmarks.inbox [--count 1000] [--connections 8]
 
 A real `fedidoc serve` on one core, a simulated peer on the other. Each Create is a reply of about
 2 KB that mentions a member. Measured is the server's CPU time from the first request until every
@@ -88,7 +88,7 @@ def _request(peer: SimulatedPeer, host: str, url: str, body: bytes) -> bytes:
     return f"POST {path} HTTP/1.1\r\n{lines}\r\n".encode() + body
 
 
-async def measure(count: int, connections: int, profile: str | None) -> dict[str, object]:
+async def measure(count: int, connections: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         instance = Instance(Path(folder) / "bench").init()
         peer = SimulatedPeer(["127.0.0.1"], free_port())
@@ -150,7 +150,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--connections", type=int, default=8)
     options = parser.parse_args()
-    print(json.dumps(asyncio.run(measure(options.count, options.connections, None)), indent=2))
+    print(json.dumps(asyncio.run(measure(options.count, options.connections)), indent=2))
 
 
 if __name__ == "__main__":
