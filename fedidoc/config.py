@@ -2,8 +2,9 @@
 
 `FEDIDOC_SECTION_KEY` in the environment wins over the file (`FEDIDOC_DATABASE_URL`,
 `FEDIDOC_SECRETS_KEY`, …), so that secrets can come from where the operator keeps them; lists are
-comma-separated there. Every key is explained in `config.example.toml`. An unknown key is an error:
-a misspelt setting of a closed server must not be ignored.
+comma-separated there. A section that there may be several of has a name, `[section.name]`, and is
+in the file only. Every key is explained in `config.example.toml`. An unknown key is an error: a
+misspelt setting of a closed server must not be ignored.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -23,6 +24,7 @@ _DOMAIN = re.compile(
     r"(?:\[[0-9a-f:]+\]|[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*)"
     r"(?::[0-9]{1,5})?"
 )
+_SECTION_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -153,6 +155,9 @@ def is_loopback(authority: str) -> bool:
         return False
 
 
+# Sections that there may be any number of, each under a name of its own: [section.name].
+NAMED: dict[str, type[Any]] = {}
+
 _SECTIONS: dict[str, type[Any]] = {
     "instance": Instance,
     "server": Server,
@@ -167,12 +172,22 @@ _SECTIONS: dict[str, type[Any]] = {
 
 
 def keys() -> list[tuple[str, str, object]]:
-    """Every (section, key, default); for the documentation's test. A required key has None."""
+    """Every (section, key, default); for the documentation's test. A required key has None.
+
+    Of a named section every key is there once, whatever the sections are called.
+    """
     return [
-        (section, f.name, None if f.default is MISSING else f.default)
-        for section, kind in _SECTIONS.items()
+        (section, f.name, _default(f))
+        for section, kind in {**_SECTIONS, **NAMED}.items()
         for f in fields(kind)
     ]
+
+
+def _default(f: Field[Any]) -> object:
+    """A key's default; None for one that must be given."""
+    if f.default_factory is not MISSING:
+        return f.default_factory()
+    return None if f.default is MISSING else f.default
 
 
 def load(path: str | Path, environment: Mapping[str, str] | None = None) -> Config:
@@ -194,7 +209,7 @@ def load(path: str | Path, environment: Mapping[str, str] | None = None) -> Conf
 
 def parse(raw: Mapping[str, Any], environment: Mapping[str, str], folder: Path) -> Config:
     """Build a Config from parsed TOML and the environment."""
-    unknown = raw.keys() - _SECTIONS.keys()
+    unknown = raw.keys() - _SECTIONS.keys() - NAMED.keys()
     if unknown:
         raise ConfigError(f"Unknown section [{min(unknown)}] in the configuration.")
     parts: dict[str, Any] = {}
@@ -203,6 +218,18 @@ def parse(raw: Mapping[str, Any], environment: Mapping[str, str], folder: Path) 
         if not isinstance(given, dict):
             raise ConfigError(f"[{section}] must be a section.")
         parts[section] = _section(section, kind, given, environment)
+    for section, kind in NAMED.items():
+        named = raw.get(section, {})
+        if not isinstance(named, dict) or not all(isinstance(v, dict) for v in named.values()):
+            raise ConfigError(f"[{section}] takes a section for each name: [{section}.name].")
+        for name in named:
+            if _SECTION_NAME.fullmatch(name) is None:
+                raise ConfigError(
+                    f"The name in [{section}.{name}] must be small letters, digits, - and _."
+                )
+        parts[section] = {
+            name: _section(f"{section}.{name}", kind, given, {}) for name, given in named.items()
+        }
     config = Config(**parts, folder=folder)
     _check(config)
     return config
@@ -223,7 +250,7 @@ def _section(
             values[f.name] = _from_text(section, f.name, hints[f.name], environment[variable])
         elif f.name in given:
             values[f.name] = _typed(section, f.name, hints[f.name], given[f.name])
-        elif f.default is MISSING:
+        elif f.default is MISSING and f.default_factory is MISSING:
             raise ConfigError(f"[{section}] {f.name} is missing from the configuration.")
     return kind(**values)
 
@@ -233,6 +260,10 @@ def _typed(section: str, name: str, hint: Any, value: Any) -> Any:
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return tuple(value)
         raise ConfigError(f"[{section}] {name} must be a list of texts.")
+    if hint == dict[str, str]:
+        if isinstance(value, dict) and all(isinstance(item, str) for item in value.values()):
+            return dict(value)
+        raise ConfigError(f"[{section}] {name} must be a table of texts.")
     if type(value) is not hint:
         words = {str: "a text", int: "a whole number", bool: "true or false"}
         raise ConfigError(f"[{section}] {name} must be {words[hint]}.")
@@ -242,6 +273,8 @@ def _typed(section: str, name: str, hint: Any, value: Any) -> Any:
 def _from_text(section: str, name: str, hint: Any, text: str) -> Any:
     if hint == tuple[str, ...]:
         return tuple(part.strip() for part in text.split(",") if part.strip())
+    if hint == dict[str, str]:
+        raise ConfigError(f"[{section}] {name} is a table; write it into the file.")
     if hint is int and re.fullmatch(r"-?[0-9]{1,18}", text):
         return int(text)
     if hint is bool and text.lower() in {"true", "false", "1", "0"}:
