@@ -44,6 +44,7 @@ from fedidoc.federation.tasks import Acquaintance, Tasks
 from fedidoc.federation.urls import Urls
 from fedidoc.jobs import Lane, Runner
 from fedidoc.log import Log, cause_of
+from fedidoc.mail import MailRoom, Postbox
 from fedidoc.model import NotificationKind
 from fedidoc.storage import actors, keys, people, queues
 from fedidoc.storage.engine import Database, Transaction
@@ -168,6 +169,7 @@ async def _furnish(
     async def notify(tx: Transaction, kind: NotificationKind, actor_id: str) -> None:
         await notifications.put(tx, kind, actor_id)
 
+    mail = MailRoom(db, clock, vault, Postbox(config.mail, config.folder, config.instance.name))
     review = Review(
         db, clock, vault, Nppes(db), credentials, roles=config.membership.roles, notify=notify
     )
@@ -208,6 +210,7 @@ async def _furnish(
             Lane("events", outbox.expand),
             Lane("delivery", outbox.send, slots=config.federation.concurrency),
             Lane("tasks", tasks.work),
+            Lane("mail", mail.work),
         ],
     )
     wake.runner = runner

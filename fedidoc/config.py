@@ -25,6 +25,11 @@ _DOMAIN = re.compile(
     r"(?::[0-9]{1,5})?"
 )
 _SECTION_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_MAIL_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9a-fA-F:]{2,45}")
+_ADDRESS = re.compile(
+    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+    r"@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
+)
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -89,6 +94,17 @@ class CredentialRules:
 
 
 @dataclass(frozen=True)
+class Mail:
+    host: str = ""
+    port: int = 587
+    security: str = "starttls"
+    username: str = ""
+    password: str = field(default="", repr=False)
+    sender: str = ""
+    ca_file: str = ""
+
+
+@dataclass(frozen=True)
 class Logging:
     level: str = "info"
 
@@ -105,6 +121,7 @@ class Config:
     media: MediaFolder = MediaFolder()
     membership: Membership = Membership()
     credentials: CredentialRules = CredentialRules()
+    mail: Mail = Mail()
     log: Logging = Logging()
     folder: Path = Path()
 
@@ -167,6 +184,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "media": MediaFolder,
     "membership": Membership,
     "credentials": CredentialRules,
+    "mail": Mail,
     "log": Logging,
 }
 
@@ -282,6 +300,23 @@ def _from_text(section: str, name: str, hint: Any, text: str) -> Any:
     return _typed(section, name, hint, text)
 
 
+def _mail_rules(mail: Mail) -> list[tuple[bool, str]]:
+    sent = bool(mail.host)
+    return [
+        (bool(_MAIL_HOST.fullmatch(mail.host)) or not sent, "[mail] host must be a host name or an"
+         " address, without a port."),
+        (1 <= mail.port <= 65535, "[mail] port must be between 1 and 65535."),
+        (mail.security in {"starttls", "tls", "none"}, "[mail] security must be starttls, tls or"
+         " none."),
+        (mail.security != "none" or not sent or is_loopback(mail.host), "[mail] security may be"
+         " none only to this machine: passwords and links would be readable on the way."),
+        (sent == bool(mail.sender), "[mail] host and sender go together."),
+        (not mail.sender or bool(_ADDRESS.fullmatch(mail.sender)), "[mail] sender must be a bare"
+         " address, such as fedidoc@st-olaf.example."),
+        (bool(mail.username) == bool(mail.password), "[mail] username and password go together."),
+    ]  # fmt: skip
+
+
 def _check(config: Config) -> None:
     rules = [
         (bool(_DOMAIN.fullmatch(config.domain)), "[instance] domain must be a lower-case host"
@@ -301,6 +336,7 @@ def _check(config: Config) -> None:
          " and 395: a credential lasts at most 13 months."),
         (1 <= config.membership.session_days <= 90, "[membership] session_days must be between 1"
          " and 90."),
+        *_mail_rules(config.mail),
         (config.log.level in {"debug", "info", "warning", "error"}, "[log] level must be debug,"
          " info, warning or error."),
         (1 <= config.media.max_bytes <= 1 << 30, "[media] max_bytes must be between 1 and 1 GiB."),

@@ -128,6 +128,20 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"instance": {"domain": "a.example"}, "membership": {"roles": "physician"}}, "list"),
     ({"instance": {"domain": "a.example"}, "log": {"level": "loud"}}, "level"),
     ({"instance": {"domain": "a.example"}, "media": {"max_bytes": 0}}, "max_bytes"),
+    *(
+        ({"instance": {"domain": "a.example"}, "mail": mail}, words)
+        for mail, words in [
+            ({"host": "mail.example"}, "sender go together"),
+            ({"sender": "a@b.example"}, "sender go together"),
+            ({"host": "mail.example:25", "sender": "a@b.example"}, "without a port"),
+            ({"host": "mail.example", "sender": "A <a@b.example>"}, "bare"),
+            ({"host": "mail.example", "sender": "a@b.example\nBcc: c"}, "bare"),
+            ({"host": "mail.example", "sender": "a@b.example", "security": "none"}, "this machine"),
+            ({"host": "mail.example", "sender": "a@b.example", "security": "ssl"}, "starttls"),
+            ({"host": "mail.example", "sender": "a@b.example", "username": "u"}, "password"),
+            ({"port": 0}, "port"),
+        ]
+    ),
 ]
 
 

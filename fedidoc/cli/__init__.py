@@ -21,6 +21,7 @@ _COMMANDS = {
     "follow": ("cases", "follow"),
     "init": ("installation", "init"),
     "inspect": ("inspection", "inspect"),
+    "mail": ("mail", "mail"),
     "member": ("members", "member"),
     "migrate": ("serving", "migrate"),
     "peer": ("peers", "peer"),

@@ -22,6 +22,7 @@ from fedidoc.cli.console import Console, Refused, common, pass_console, run_asyn
 from fedidoc.clock import DAY, HOUR, Clock, iso
 from fedidoc.config import Config
 from fedidoc.errors import ConfigError, FedidocError
+from fedidoc.mail import Postbox
 from fedidoc.storage import health
 from fedidoc.vault import Vault
 
@@ -75,6 +76,7 @@ async def examine(path: Path) -> list[Finding]:
     findings += _disk(config)
     findings += _plain_http(config)
     findings += _certificate(config, now)
+    findings += await _mail(config)
     findings += await asyncio.to_thread(lambda: list(_network(config)))
     return findings
 
@@ -217,6 +219,17 @@ def _certificate(config: Config, now: int) -> Iterator[Finding]:
     if ends < now + 14 * DAY:
         state = "fail" if ends < now else "warn"
     yield Finding("tls", state, f"The certificate is valid until {iso(ends)}.")
+
+
+async def _mail(config: Config) -> list[Finding]:
+    postbox = Postbox(config.mail, config.folder, config.instance.name)
+    if not postbox.exists:
+        return []
+    try:
+        await postbox.greet()
+    except FedidocError as error:
+        return [Finding("mail", "fail", error.text)]
+    return [Finding("mail", "ok", f"{postbox.server} answers; try `fedidoc mail test ADDRESS`.")]
 
 
 # The network --------------------------------------------------------------------------------

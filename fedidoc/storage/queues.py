@@ -1,4 +1,4 @@
-"""Every queue is a table: inbox, events, deliveries, tasks, all of one row shape.
+"""Every queue is a table: inbox, events, deliveries, tasks, mails, all of one row shape.
 
 A row waits, is done or is dead. Claiming leases it: it still waits, but is not due before the lease
 is over, so a worker that dies gives it back by doing nothing. Rows are thus run at least once;
@@ -67,13 +67,14 @@ __all__ = [
     "unsettled",
 ]
 
-Queue = Literal["inbox", "events", "delivery", "tasks"]
-QUEUES: tuple[Queue, ...] = ("inbox", "events", "delivery", "tasks")
+Queue = Literal["inbox", "events", "delivery", "tasks", "mail"]
+QUEUES: tuple[Queue, ...] = ("inbox", "events", "delivery", "tasks", "mail")
 _TABLES: dict[Queue, str] = {
     "inbox": "inbox",
     "events": "events",
     "delivery": "deliveries",
     "tasks": "tasks",
+    "mail": "mails",
 }
 
 
@@ -320,14 +321,15 @@ async def prune(
 
     Inbox rows done before `before` lose their body. Signer and activity id stay, so that a replay
     is known, until `forget_before`, which must be further back than any signature is accepted
-    (12 h and 1 h of skew; by default the rows stay). Done events and tasks before `before` go.
+    (12 h and 1 h of skew; by default the rows stay). Done events, tasks and mails before `before`
+    go.
     """
     touched = await tx.execute(
         "UPDATE inbox SET body = '' WHERE id IN (SELECT id FROM inbox"
         " WHERE state = 'done' AND body <> '' AND next_at < ? LIMIT ?)",
         (before, limit),
     )
-    doomed: list[tuple[str, int]] = [("events", before), ("tasks", before)]
+    doomed: list[tuple[str, int]] = [("events", before), ("tasks", before), ("mails", before)]
     if forget_before is not None:
         doomed.append(("inbox", min(before, forget_before)))
     for table, moment in doomed:

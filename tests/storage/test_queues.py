@@ -83,6 +83,7 @@ async def test_an_activity_is_stored_once_for_each_signer(any_database: Database
         "events": {"waiting": 0, "done": 0, "dead": 0},
         "delivery": {"waiting": 0, "done": 0, "dead": 0},
         "tasks": {"waiting": 0, "done": 0, "dead": 0},
+        "mail": {"waiting": 0, "done": 0, "dead": 0},
     }
 
 
