@@ -52,6 +52,7 @@ from fedidoc.storage.migrate import migrate
 from fedidoc.storage.queues import Queue
 from fedidoc.vault import Vault
 from fedidoc.verification.credentials import Credentials
+from fedidoc.verification.policy import Policy
 from fedidoc.verification.registries import Nppes
 from fedidoc.verification.review import Review
 from fedidoc.verification.specialties import Specialties
@@ -170,9 +171,11 @@ async def _furnish(
         await notifications.put(tx, kind, actor_id)
 
     mail = MailRoom(db, clock, vault, Postbox(config.mail, config.folder, config.instance.name))
+    policy = Policy.of(config.levels, config.membership.roles, config.review.automatic)
     review = Review(
-        db, clock, vault, Nppes(db), credentials, roles=config.membership.roles, notify=notify
-    )
+        db, clock, vault, Nppes(db), credentials, roles=config.membership.roles, notify=notify,
+        policy=policy,
+    )  # fmt: skip
     # Medicine
     pictures = Pictures(db, clock, config.media_folder, config.media.max_bytes)
     cases = Cases(db=db, clock=clock, urls=urls, media=pictures, wake=wake)
@@ -219,6 +222,7 @@ async def _furnish(
         clock=clock,
         accounts=accounts,
         review=review,
+        policy=policy,
         trust=trust,
         cases=cases,
         drafts=Drafts(db, clock, vault),
@@ -231,6 +235,7 @@ async def _furnish(
     )
     await acquaintance.seed()
     await housekeeping.seed()
+    await review.standings.follow_policy()
     return Rooms(config, db, services, inbox, reading, tasks, runner, urls)
 
 

@@ -105,6 +105,30 @@ class Mail:
 
 
 @dataclass(frozen=True)
+class ReviewRules:
+    four_eyes: bool = False
+    automatic: tuple[str, ...] = ("identity_provider",)
+
+
+@dataclass(frozen=True)
+class LevelRules:
+    """One `[levels.NAME]`; `verification.policy` reads what it means."""
+
+    roles: tuple[str, ...]
+    evidence: tuple[str, ...]
+    may: tuple[str, ...]
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class ReviewTemplate:
+    """One `[review_templates.NAME]`: words that a reviewer may begin with."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Logging:
     level: str = "info"
 
@@ -122,7 +146,10 @@ class Config:
     membership: Membership = Membership()
     credentials: CredentialRules = CredentialRules()
     mail: Mail = Mail()
+    review: ReviewRules = ReviewRules()
     log: Logging = Logging()
+    levels: dict[str, LevelRules] = field(default_factory=dict)
+    review_templates: dict[str, ReviewTemplate] = field(default_factory=dict)
     folder: Path = Path()
 
     @property
@@ -173,7 +200,10 @@ def is_loopback(authority: str) -> bool:
 
 
 # Sections that there may be any number of, each under a name of its own: [section.name].
-NAMED: dict[str, type[Any]] = {}
+NAMED: dict[str, type[Any]] = {
+    "levels": LevelRules,
+    "review_templates": ReviewTemplate,
+}
 
 _SECTIONS: dict[str, type[Any]] = {
     "instance": Instance,
@@ -185,6 +215,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "membership": Membership,
     "credentials": CredentialRules,
     "mail": Mail,
+    "review": ReviewRules,
     "log": Logging,
 }
 
@@ -337,6 +368,9 @@ def _check(config: Config) -> None:
         (1 <= config.membership.session_days <= 90, "[membership] session_days must be between 1"
          " and 90."),
         *_mail_rules(config.mail),
+        (all(t.kind in {"approve", "ask", "refuse"} and t.text.strip()
+             for t in config.review_templates.values()), "[review_templates.NAME] kind must be"
+         " approve, ask or refuse, and text must say something."),
         (config.log.level in {"debug", "info", "warning", "error"}, "[log] level must be debug,"
          " info, warning or error."),
         (1 <= config.media.max_bytes <= 1 << 30, "[media] max_bytes must be between 1 and 1 GiB."),

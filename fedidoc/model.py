@@ -32,6 +32,16 @@ class Standing(StrEnum):
     SUSPENDED = "suspended"
 
 
+class Right(StrEnum):
+    """What a member's level may allow."""
+
+    READ = "read"
+    ANSWER = "answer"
+    OPEN = "open"  # cases
+    VOUCH = "vouch"
+    FOUND = "found"  # groups
+
+
 class Audience(StrEnum):
     """Who may read a post; each also needs a verified reader or an allowed peer."""
 
@@ -161,7 +171,11 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A login. E-mail and legal name are sealed elsewhere; this much the pages need."""
+    """A login. E-mail and legal name are sealed elsewhere; this much the pages need.
+
+    `level` is the name of the configuration's level that role and evidence gave, `rights` what it
+    allows; none before verification.
+    """
 
     id: str
     actor_id: str
@@ -171,10 +185,16 @@ class Account:
     standing: Standing
     admin: bool
     created: int
+    level: str | None = None
+    rights: frozenset[Right] = frozenset()
 
     @property
     def verified(self) -> bool:
         return self.standing is Standing.VERIFIED
+
+    def may(self, right: Right) -> bool:
+        """Whether a right is the member's now: staff and whoever is not verified have none."""
+        return self.verified and self.role is not Role.STAFF and right in self.rights
 
 
 @dataclass(frozen=True, slots=True)

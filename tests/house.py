@@ -22,8 +22,10 @@ from fedidoc.storage import actors, keys
 from fedidoc.storage.engine import Database, Transaction
 from fedidoc.vault import Vault
 from fedidoc.verification.credentials import Credentials
+from fedidoc.verification.policy import Policy
 from fedidoc.verification.registries import Nppes
 from fedidoc.verification.review import Claim, Review
+from fedidoc.verification.standings import Notify
 
 PASSWORD = "an uncommon sentence"
 ADDRESS = "192.0.2.1"
@@ -47,6 +49,7 @@ class House:
     domain: str = "st-olaf.example"
     clock: FrozenClock = field(default_factory=FrozenClock)
     told: list[tuple[NotificationKind, str]] = field(default_factory=list)
+    notify: Notify | None = None
 
     def __post_init__(self) -> None:
         self.config = Config(instance=Instance(self.domain, name="St. Olaf Hospital"))
@@ -54,6 +57,11 @@ class House:
         self.urls = Urls(f"https://{self.domain}")
         self.credentials = Credentials(self.db, self.clock, self.vault, self.urls)
         self.accounts = self.make_accounts(QUICK)
+        self.use_policy(Policy.of({}))
+
+    def use_policy(self, policy: Policy) -> None:
+        """As after a restart with other `[levels]`; the levels that were given stand."""
+        self.policy = policy
         self.review = Review(
             self.db,
             self.clock,
@@ -62,6 +70,7 @@ class House:
             self.credentials,
             roles=[*self.config.membership.roles, "student"],
             notify=self._notify,
+            policy=policy,
         )
 
     def make_accounts(self, hasher: PasswordHasher, config: Config | None = None) -> Accounts:
@@ -77,6 +86,8 @@ class House:
 
     async def _notify(self, tx: Transaction, kind: NotificationKind, actor_id: str) -> None:
         self.told.append((kind, actor_id))
+        if self.notify is not None:
+            await self.notify(tx, kind, actor_id)
 
     async def start(self) -> House:
         async with self.db.transaction() as tx:

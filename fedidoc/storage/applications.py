@@ -1,4 +1,4 @@
-"""Applications for verification, and the evidence that was recorded for them.
+"""Applications for verification, as they were filed and decided.
 
 The claim itself (legal name, licence, NPI) is sealed; what stands open is what a queue is sorted
 and searched by. State changes compare and set, so that two reviewers cannot both decide.
@@ -27,6 +27,7 @@ class Application:
     jurisdiction: str
     claim_sealed: bytes
     npi_mac: str | None
+    licence_mac: str | None
     state: str
     created: int
     decided: int | None
@@ -37,9 +38,10 @@ class Application:
 
 _SELECT = (
     "SELECT accounts.id, accounts.actor_id, accounts.username, accounts.role, accounts.specialty,"
-    " accounts.standing, accounts.admin, accounts.created,"
+    " accounts.standing, accounts.admin, accounts.created, accounts.level, accounts.rights,"
     " a.id AS application_id, a.profession, a.specialty AS claimed_specialty, a.jurisdiction,"
-    " a.claim_sealed, a.npi_mac, a.state, a.created AS applied, a.decided, a.decided_by, a.reason,"
+    " a.claim_sealed, a.npi_mac, a.licence_mac, a.state, a.created AS applied, a.decided,"
+    " a.decided_by, a.reason,"
     " deciders.username AS decider"
     " FROM applications a JOIN accounts ON accounts.id = a.account_id"
     " LEFT JOIN accounts deciders ON deciders.id = a.decided_by"
@@ -55,6 +57,7 @@ def _application_of(row: Row) -> Application:
         jurisdiction=row["jurisdiction"],
         claim_sealed=bytes(row["claim_sealed"]),
         npi_mac=row["npi_mac"],
+        licence_mac=row["licence_mac"],
         state=row["state"],
         created=row["applied"],
         decided=row["decided"],
@@ -72,6 +75,7 @@ class ClaimColumns(TypedDict):
     jurisdiction: str
     claim_sealed: bytes
     npi_mac: str | None
+    licence_mac: str | None
 
 
 async def insert(
@@ -86,7 +90,7 @@ async def insert(
     await tx.insert_many(
         "applications",
         ("id", "account_id", "state", "created", "profession", "specialty", "jurisdiction",
-         "claim_sealed", "npi_mac"),
+         "claim_sealed", "npi_mac", "licence_mac"),
         [(id, account_id, state, now, *_claim_values(claim))],
     )  # fmt: skip
 
@@ -95,7 +99,7 @@ async def rewrite(tx: Transaction, id: str, **claim: Unpack[ClaimColumns]) -> No
     """Replace what is claimed; the state moves by itself (`move`)."""
     await tx.execute(
         "UPDATE applications SET profession = ?, specialty = ?, jurisdiction = ?,"
-        " claim_sealed = ?, npi_mac = ? WHERE id = ?",
+        " claim_sealed = ?, npi_mac = ?, licence_mac = ? WHERE id = ?",
         (*_claim_values(claim), id),
     )
 
@@ -107,6 +111,7 @@ def _claim_values(claim: ClaimColumns) -> tuple[object, ...]:
         claim["jurisdiction"],
         claim["claim_sealed"],
         claim["npi_mac"],
+        claim["licence_mac"],
     )
 
 
@@ -171,35 +176,3 @@ async def move(
         (after, at, by, reason, id, *params),
     )
     return changed == 1
-
-
-@dataclass(frozen=True, slots=True)
-class EvidenceRow:
-    kind: str
-    assurance: str
-    detail_sealed: bytes
-    recorded: int
-    recorded_by: str
-
-
-async def put_evidence(tx: Transaction, id: str, application_id: str, row: EvidenceRow) -> None:
-    await tx.insert_many(
-        "evidence",
-        ("id", "application_id", "kind", "assurance", "detail_sealed", "recorded", "recorded_by"),
-        [(id, application_id, row.kind, row.assurance, row.detail_sealed, row.recorded,
-          row.recorded_by)],
-    )  # fmt: skip
-
-
-async def evidence_of(reader: Reader, application_id: str) -> list[EvidenceRow]:
-    """Oldest first."""
-    rows = await reader.fetch_all(
-        "SELECT kind, assurance, detail_sealed, recorded, recorded_by FROM evidence"
-        " WHERE application_id = ? ORDER BY recorded, id",
-        (application_id,),
-    )
-    return [
-        EvidenceRow(r["kind"], r["assurance"], bytes(r["detail_sealed"]), r["recorded"],
-                    r["recorded_by"])
-        for r in rows
-    ]  # fmt: skip

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from fedidoc.model import Account, Role, Specialty, Standing
+from fedidoc.model import Account, Right, Role, Specialty, Standing
 from fedidoc.storage.statements import Reader, Row, Transaction, among
 
 # Accounts -------------------------------------------------------------------------------------
 
 _ACCOUNT = (
     "accounts.id, accounts.actor_id, accounts.username, accounts.role, accounts.specialty,"
-    " accounts.standing, accounts.admin, accounts.created"
+    " accounts.standing, accounts.admin, accounts.created, accounts.level, accounts.rights"
 )
 
 
@@ -31,6 +31,8 @@ def account_of(row: Row) -> Account:
         standing=Standing(row["standing"]),
         admin=bool(row["admin"]),
         created=row["created"],
+        level=row["level"],
+        rights=frozenset(Right(right) for right in row["rights"].split()),
     )
 
 
@@ -164,6 +166,25 @@ async def set_role(
         "UPDATE accounts SET role = ?, specialty = ? WHERE id = ?",
         (role.value, specialty_text(specialty), account_id),
     )
+
+
+async def set_level(
+    tx: Transaction, account_id: str, level: str | None, rights: Collection[Right]
+) -> None:
+    """The level that was given, by its name in the configuration, and what it allows."""
+    await tx.execute(
+        "UPDATE accounts SET level = ?, rights = ? WHERE id = ?",
+        (level, " ".join(sorted(rights)), account_id),
+    )
+
+
+async def verified_accounts(reader: Reader, *, after: str, limit: int) -> list[Account]:
+    """Verified accounts by id, those behind `after`."""
+    rows = await reader.fetch_all(
+        f"SELECT {_ACCOUNT} FROM accounts WHERE standing = ? AND id > ? ORDER BY id LIMIT ?",
+        (Standing.VERIFIED.value, after, limit),
+    )
+    return [account_of(row) for row in rows]
 
 
 async def set_admin(tx: Transaction, account_id: str, admin: bool) -> None:

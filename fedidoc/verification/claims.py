@@ -90,6 +90,13 @@ def tidy(claim: Claim, roles: Collection[str]) -> Claim:
     )
 
 
+def licence_key(claim: Claim) -> str:
+    """One spelling for one licence: `US-NY` and the number's letters and digits without leading
+    zeros; empty without a number. Two members with the same key claim the same licence."""
+    number = "".join(filter(str.isalnum, claim.licence_number.upper())).lstrip("0")
+    return f"{claim.jurisdiction} {number}" if number else ""
+
+
 def tidy_lines(text: str) -> str:
     """Lines that somebody typed, without what no database and no page can hold."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ").split("\n")

@@ -18,7 +18,7 @@ from fedidoc.vault import Vault
 from fedidoc.verification import claims, comparison
 from fedidoc.verification.claims import Claim
 from fedidoc.verification.comparison import Difference, Mark
-from fedidoc.verification.evidence import Evidence, EvidenceKind
+from fedidoc.verification.evidence import Evidence, EvidenceKind, Records
 from fedidoc.verification.registries import Register, RegisterRow
 from fedidoc.verification.specialties import Specialties
 
@@ -81,10 +81,13 @@ class Desk:
 class Desks:
     """Opens what is sealed, and lays out desks."""
 
-    def __init__(self, vault: Vault, register: Register, specialties: Specialties) -> None:
+    def __init__(
+        self, vault: Vault, register: Register, specialties: Specialties, records: Records
+    ) -> None:
         self._vault = vault
         self._register = register
         self._specialties = specialties
+        self._records = records
 
     def columns(self, id: str, claim: Claim) -> ClaimColumns:
         """A claim as it is stored for the application `id`."""
@@ -94,10 +97,18 @@ class Desks:
             "jurisdiction": claim.jurisdiction,
             "claim_sealed": self._vault.seal(claims.to_bytes(claim), _claim_purpose(id)),
             "npi_mac": self._vault.fingerprint(claim.npi, "npi") if claim.npi else None,
+            "licence_mac": self._licence_mac(claim),
         }
 
-    async def desk(self, reader: Reader, found: Application, by: Account) -> Desk:
-        """The desk for the reviewer `by`."""
+    def _licence_mac(self, claim: Claim) -> str | None:
+        key = claims.licence_key(claim)
+        return self._vault.fingerprint(key, "licence") if key else None
+
+    async def desk(
+        self, reader: Reader, found: Application, by: Account, *, own: bool = False
+    ) -> Desk:
+        """The desk for the reviewer `by`. `own`: what is asked is only whether something stands
+        against the application itself, whoever decides."""
         view = self.view(found)
         claim = view.claim
         row = await self._register.find(claim.npi) if claim.npi else None
@@ -106,7 +117,7 @@ class Desks:
             if found.npi_mac
             else []
         )
-        blockers = self._blockers(found, by, row, others)
+        blockers = self._blockers(found, None if own else by, row, others)
         differences = await self._differences(claim, row) if row else ()
         return Desk(
             application=view,
@@ -115,15 +126,7 @@ class Desks:
             row=row,
             differences=differences,
             same_npi=tuple(self.view(other) for other in others),
-            evidence=tuple(
-                Evidence(
-                    EvidenceKind(e.kind),
-                    self._vault.open(e.detail_sealed, evidence_purpose(found.id)).decode(),
-                    e.recorded,
-                    e.recorded_by,
-                )
-                for e in await applications.evidence_of(reader, found.id)
-            ),
+            evidence=await self._records.held(reader, found.account.id),
             kinds=_kinds(differences),
             blockers=blockers,
         )
@@ -145,12 +148,12 @@ class Desks:
     def _blockers(
         self,
         found: Application,
-        by: Account,
+        by: Account | None,
         row: RegisterRow | None,
         others: Collection[Application],
     ) -> tuple[str, ...]:
         reasons: list[str] = []
-        if found.account.id == by.id:
+        if by is not None and found.account.id == by.id:
             reasons.append("Nobody decides on their own application; ask another reviewer.")
         if found.account.standing is Standing.SUSPENDED:
             reasons.append("The account is suspended; restore it first.")
@@ -176,22 +179,24 @@ class Desks:
         )
 
 
+# What a reviewer may attest. The others are recorded by what saw them itself: a sign-in, the
+# operator's command.
+_BY_HAND: Final = (
+    EvidenceKind.EMPLOYER,
+    EvidenceKind.REGISTER,
+    EvidenceKind.DOCUMENT,
+    EvidenceKind.INSTITUTIONAL_EMAIL,
+    EvidenceKind.VOUCHES,
+)
+
+
 def _kinds(differences: Collection[Difference]) -> tuple[EvidenceKind, ...]:
     """A register match needs a row whose name and licence are the claimed ones, or nearly."""
     marks = {d.field: d.mark for d in differences}
     near = (Mark.SAME, Mark.SIMILAR)
     matched = marks.get("name") in near and marks.get("licence") in near
-    return tuple(
-        kind
-        for kind in EvidenceKind
-        if kind is not EvidenceKind.OPERATOR
-        and (matched or kind is not EvidenceKind.REGISTER_AND_DOCUMENT)
-    )
+    return tuple(kind for kind in _BY_HAND if matched or kind is not EvidenceKind.REGISTER)
 
 
 def _claim_purpose(application_id: str) -> str:
     return f"claim of application {application_id}"
-
-
-def evidence_purpose(application_id: str) -> str:
-    return f"evidence of application {application_id}"

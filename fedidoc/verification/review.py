@@ -11,16 +11,15 @@ reviewer's double click, an application is decided once.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
 from fedidoc.clock import Clock
 from fedidoc.errors import BadInput, Conflict, Forbidden, NotFound
 from fedidoc.model import Account, NotificationKind, Page, Role, Standing
-from fedidoc.storage import actors, applications, moderation, people
-from fedidoc.storage import credentials as issued
-from fedidoc.storage.applications import Application, EvidenceRow
+from fedidoc.storage import applications, moderation, people
+from fedidoc.storage.applications import Application
 from fedidoc.storage.engine import Database, Reader, Transaction
 from fedidoc.vault import Vault
 from fedidoc.verification import claims
@@ -33,17 +32,14 @@ from fedidoc.verification.desk import (
     Desk,
     Desks,
     State,
-    evidence_purpose,
 )
-from fedidoc.verification.evidence import EvidenceKind
+from fedidoc.verification.evidence import EvidenceKind, Records
+from fedidoc.verification.policy import Policy
 from fedidoc.verification.registries import Register
 from fedidoc.verification.specialties import Specialties
+from fedidoc.verification.standings import Notify, Standings
 
 __all__ = ["GRAPH", "OPEN", "ApplicationView", "Claim", "Desk", "Review", "State"]
-
-Notify = Callable[[Transaction, NotificationKind, str], Awaitable[None]]
-"""Leaves a note of a kind for the person behind an actor id, in the transaction of the cause."""
-
 
 _MAY_APPLY: Final = (Standing.NEW, Standing.REFUSED)
 _MOST_REASON: Final = 1000
@@ -62,13 +58,16 @@ class Review:
         *,
         roles: Collection[str],
         notify: Notify,
+        policy: Policy,
     ) -> None:
+        """`roles` may apply."""
         self._db = db
         self._clock = clock
-        self._vault = vault
+        self.records = Records(clock, vault)
+        self.standings = Standings(db, clock, credentials, policy, notify)
+        self._policy = policy
         self._specialties = Specialties(db)
-        self._desks = Desks(vault, register, self._specialties)
-        self._credentials = credentials
+        self._desks = Desks(vault, register, self._specialties, self.records)
         self._roles = frozenset(roles)
         self._notify = notify
 
@@ -176,12 +175,14 @@ class Review:
         application_id: str,
         by: Account,
         reason: str,
-        kind: EvidenceKind = EvidenceKind.VOUCHES,
+        kinds: Collection[EvidenceKind] = (EvidenceKind.VOUCHES,),
     ) -> ApplicationView:
-        """Verify the applicant: `kind` and `reason` are the evidence that is recorded (sealed).
+        """Verify the applicant: each of `kinds`, with `reason`, is evidence that is recorded
+        (sealed), beside what is held already.
 
-        Conflict if somebody else decided or the applicant changed the claim meanwhile, or the desk
-        has a blocker. The second click of two answers the same as the first.
+        Conflict if policy gives no level for it, somebody else decided or the applicant changed the
+        claim meanwhile, or the desk has a blocker. The second click of two answers the same as the
+        first.
         """
         reason = _tidy_reason(reason)
         before = await applications.get(self._db, application_id)
@@ -200,10 +201,10 @@ class Review:
             desk = await self._desks.desk(tx, found, reviewer)
             if desk.blockers:
                 raise Conflict(desk.blockers[0])
-            if kind not in desk.kinds:
-                raise BadInput("This evidence cannot be given here; choose another.", field="kind")
+            if not set(kinds) <= set(desk.kinds):
+                raise BadInput("This evidence cannot be given here; choose another.", field="kinds")
             await self._move(tx, found.id, State.APPROVED, by=reviewer.id, reason=None)
-            await self._verify(tx, found, kind, reason, reviewer.id)
+            await self._verify(tx, found, kinds, reason, reviewer.id)
             return await self._again(tx, found.id)
 
     async def verify_directly(self, account_id: str, reason: str, by: str) -> ApplicationView:
@@ -213,70 +214,89 @@ class Review:
         suspended; BadInput for staff, who are no clinicians.
         """
         reason = _tidy_reason(reason)
-        now = self._clock.now()
         async with self._db.transaction() as tx:
-            account = await people.account(tx, account_id)
-            if account is None:
-                raise NotFound
-            if account.role is Role.STAFF:
-                raise BadInput("Staff are not clinicians and cannot be verified.", field="role")
-            latest = await applications.current(tx, account.id)
-            if latest is not None and State(latest.state) in OPEN:
-                await self._move(tx, latest.id, State.APPROVED, by=by, reason=None)
-                id = latest.id
-            else:
-                moved = await people.move_standing(tx, account.id, _MAY_APPLY, Standing.APPLIED)
-                if not moved:
-                    raise Conflict(f"{account.username} is {account.standing.value} already.")
-                id = self._clock.random_id()
-                claim = Claim("", account.role, "", "", "", account.specialty)
-                await applications.insert(
-                    tx, id=id, account_id=account.id, state=State.APPLIED.value, now=now,
-                    **self._desks.columns(id, claim),
-                )  # fmt: skip
-                await self._move(tx, id, State.APPROVED, by=by, reason=None)
-            found = await applications.get(tx, id)
-            assert found is not None  # it was just written
-            await self._verify(tx, found, EvidenceKind.OPERATOR, reason, by)
-            return await self._again(tx, id)
+            account = await self._clinician(tx, account_id)
+            found = await self._approved(tx, account, by)
+            await self._verify(tx, found, [EvidenceKind.OPERATOR], reason, by)
+            return await self._again(tx, found.id)
+
+    async def settle(self, tx: Transaction, account_id: str, by: str) -> bool:
+        """After a member's evidence changed, in the same transaction: let follow what needs nobody
+        to decide; whether the member is verified then.
+
+        A verified member keeps, changes or loses the level (`Standings.weigh`). Another one is
+        verified if what is held includes evidence that the configuration calls automatic and it
+        gives a level; an open application is approved by it, unless something stands against that.
+        """
+        await tx.lock(f"account {account_id}")
+        account = await people.account(tx, account_id)
+        if account is None:
+            raise NotFound
+        if account.standing is Standing.VERIFIED:
+            return await self.standings.weigh(tx, account, by) is not None
+        kinds = await self.standings.kinds(tx, account.id)
+        suspended = account.standing is Standing.SUSPENDED
+        if suspended or not self._policy.is_automatic(account.role, kinds):
+            return False
+        latest = await applications.current(tx, account.id)
+        if latest is not None and State(latest.state) in OPEN:
+            await self._lock(tx, latest.id)
+            if (await self._desks.desk(tx, latest, account, own=True)).blockers:
+                return False
+        await self._verify(tx, await self._approved(tx, account, by), (), "", by)
+        return True
 
     async def lapse(self, limit: int = 200) -> int:
         """End verifications whose credential has run out; how many. Those members apply anew."""
-        now = self._clock.now()
-        async with self._db.transaction() as tx:
-            lapsed = await issued.lapsed(tx, now, limit)
-            for actor_id in lapsed:
-                await self._credentials.revoke(tx, actor_id)
-                account = await people.account_by_actor(tx, actor_id)
-                if account is not None:
-                    await people.move_standing(tx, account.id, [Standing.VERIFIED], Standing.NEW)
-                    await self._record(tx, "fedidoc", "verification_lapsed", account.id, {})
-        return len(lapsed)
+        return await self.standings.lapse(limit)
 
     # Inside -----------------------------------------------------------------------------------
 
+    async def _clinician(self, tx: Transaction, account_id: str) -> Account:
+        account = await people.account(tx, account_id)
+        if account is None:
+            raise NotFound
+        if account.role is Role.STAFF:
+            raise BadInput("Staff are not clinicians and cannot be verified.", field="role")
+        return account
+
+    async def _approved(self, tx: Transaction, account: Account, by: str) -> Application:
+        """The member's open application, moved to approved; an empty one if there is none."""
+        latest = await applications.current(tx, account.id)
+        if latest is not None and State(latest.state) in OPEN:
+            id = latest.id
+        else:
+            moved = await people.move_standing(tx, account.id, _MAY_APPLY, Standing.APPLIED)
+            if not moved:
+                raise Conflict(f"{account.username} is {account.standing.value} already.")
+            id = self._clock.random_id()
+            claim = Claim("", account.role, "", "", "", account.specialty)
+            await applications.insert(
+                tx, id=id, account_id=account.id, state=State.APPLIED.value,
+                now=self._clock.now(), **self._desks.columns(id, claim),
+            )  # fmt: skip
+        await self._move(tx, id, State.APPROVED, by=by, reason=None)
+        found = await applications.get(tx, id)
+        assert found is not None  # it was just written
+        return found
+
     async def _verify(
-        self, tx: Transaction, found: Application, kind: EvidenceKind, reason: str, by: str
+        self,
+        tx: Transaction,
+        found: Application,
+        kinds: Collection[EvidenceKind],
+        reason: str,
+        by: str,
     ) -> None:
         """What follows from an approval; the application has moved already."""
-        account = found.account
-        if not await people.move_standing(tx, account.id, [Standing.APPLIED], Standing.VERIFIED):
-            raise Conflict("The account is suspended, or decided already; look again.")
-        await people.set_role(tx, account.id, found.profession, found.specialty)
-        evidence_id, now = self._clock.random_id(), self._clock.now()
-        detail = self._vault.seal(reason.encode(), evidence_purpose(found.id))
-        await applications.put_evidence(
-            tx, evidence_id, found.id,
-            EvidenceRow(kind.value, kind.assurance.value, detail, now, by),
-        )  # fmt: skip
-        actor = await actors.get(tx, account.actor_id)
-        if actor is None:
-            raise NotFound
-        await self._credentials.issue(
-            tx, actor, found.profession, found.specialty, found.jurisdiction, kind.assurance
+        for kind in dict.fromkeys(kinds):
+            await self.records.record(
+                tx, found.account.id, kind, detail=reason, by=by, application_id=found.id
+            )
+        level = await self.standings.give(
+            tx, found.account, found.profession, found.specialty, found.jurisdiction
         )
-        await self._notify(tx, NotificationKind.VERIFIED, account.actor_id)
-        await self._record(tx, by, "application_approved", found.id, {"evidence": kind.value})
+        await self._record(tx, by, "application_approved", found.id, {"level": level.name})
 
     async def _lock(self, tx: Transaction, application_id: str) -> None:
         """One decision at a time, so that the second of two clicks sees what the first did."""

@@ -14,6 +14,7 @@ from fedidoc.clinical.profiles import Profiles
 from fedidoc.clock import Clock
 from fedidoc.config import Config
 from fedidoc.federation.remote import Remote
+from fedidoc.verification.policy import Policy
 from fedidoc.verification.review import Review
 from fedidoc.verification.specialties import Specialties
 from fedidoc.verification.trust import Trust
@@ -27,6 +28,7 @@ class Services:
     clock: Clock
     accounts: Accounts
     review: Review
+    policy: Policy
     trust: Trust
     cases: Cases
     drafts: Drafts

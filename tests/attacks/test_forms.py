@@ -77,7 +77,7 @@ async def test_two_reviewers_at_once_issue_one_credential(site: Site) -> None:
     reviewers = [await site.house.admin(name) for name in ("rita", "rolf")]
     application = await review.apply(anna, claim())
     done = await asyncio.gather(
-        *(review.approve(application, by, "diploma", EvidenceKind.VOUCHES) for by in reviewers),
+        *(review.approve(application, by, "diploma", [EvidenceKind.VOUCHES]) for by in reviewers),
         *(review.refuse(application, by, "no") for by in reviewers),
         return_exceptions=True,
     )

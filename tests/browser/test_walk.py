@@ -186,7 +186,9 @@ def _review(ruth: Person, looking: Looking, surname: str, two: Two) -> None:
     licence = rows.filter(has_text="Licence").first
     assert licence.inner_text().count("234567") == 2
     looking.look(ruth.page, "review")
-    ruth.fill(kind="register_and_document", approval="Saw the licence on paper.")
+    ruth.page.get_by_label("Matches the register").check()
+    ruth.page.get_by_label("A document was seen").check()
+    ruth.fill(approval="Saw the licence on paper.")
     ruth.press("Approve and issue the credential")
     expect(ruth.page).to_have_url(re.compile(r"/admin/reviews(\?|$)"))
     looking.look(ruth.page, "reviews-empty")

@@ -55,6 +55,7 @@ from fedidoc.storage import actors, keys
 from fedidoc.storage.engine import Database, Transaction
 from fedidoc.vault import Vault, fresh_key
 from fedidoc.verification.credentials import Credentials
+from fedidoc.verification.policy import Policy
 from fedidoc.verification.registries import Nppes
 from fedidoc.verification.review import Review
 from fedidoc.verification.trust import Trust
@@ -123,7 +124,7 @@ class Node:
         )  # fmt: skip
         self.review = Review(
             self.db, self.clock, self.vault, Nppes(self.db), self.credentials,
-            roles=self.config.membership.roles, notify=self._tell,
+            roles=self.config.membership.roles, notify=self._tell, policy=Policy.of({}),
         )  # fmt: skip
         self.guard = Guard(allow_plain_http=True)
         self.fetcher = Fetcher(

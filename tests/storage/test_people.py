@@ -103,6 +103,7 @@ async def test_applications_compare_and_set(any_database: Database) -> None:
         "jurisdiction": "US-NY",
         "claim_sealed": b"\x00\xff",
         "npi_mac": "npi",
+        "licence_mac": None,
     }
     async with any_database.transaction() as tx:
         await applications.insert(

@@ -102,7 +102,7 @@ async def test_no_credential_says_who_the_person_is(house: House) -> None:
         claim(legal_name="Annabella Zuckerfeld", licence_number="LIC-445566", note="born 03/04/70"),
     )
     reviewer = await house.admin()
-    await house.review.approve(application, reviewer, "saw her passport", Kind.EMPLOYER)
+    await house.review.approve(application, reviewer, "saw her passport", [Kind.EMPLOYER])
     document = (await issued(house, account)).decode()
     signed_list = json.dumps(await house.credentials.status_list())
     assert json.loads(document)["credentialSubject"] == {

@@ -79,10 +79,11 @@ async def test_the_whole_way(any_house: House) -> None:
         "specialty": Mark.SAME,
     }
     assert desk.blockers == () and desk.same_npi == () and desk.evidence == ()
-    assert Kind.REGISTER_AND_DOCUMENT in desk.kinds and Kind.OPERATOR not in desk.kinds
+    assert Kind.REGISTER in desk.kinds
+    assert not {Kind.OPERATOR, Kind.IDENTITY_PROVIDER} & set(desk.kinds)
 
     house.clock.advance(HOUR)
-    done = await house.review.approve(id, rita, "saw the card", Kind.REGISTER_AND_DOCUMENT)
+    done = await house.review.approve(id, rita, "saw the card", [Kind.REGISTER, Kind.DOCUMENT])
     assert (done.state, done.decided_by, done.decided) == (
         State.APPROVED, "rita", house.clock.now(),
     )  # fmt: skip
@@ -94,8 +95,9 @@ async def test_the_whole_way(any_house: House) -> None:
     assert await house.events() == [("actor_updated", anna.actor_id)]
     assert (rita.id, "application_approved", id) in await house.audit()
     desk = await house.review.look(id, by=rita)
-    assert [(e.kind, e.detail, e.recorded_by) for e in desk.evidence] == [
-        (Kind.REGISTER_AND_DOCUMENT, "saw the card", rita.id)
+    assert sorted((e.kind, e.detail, e.recorded_by) for e in desk.evidence) == [
+        (Kind.DOCUMENT, "saw the card", rita.id),
+        (Kind.REGISTER, "saw the card", rita.id),
     ]
     own = await house.review.current(anna)
     assert own is not None and own.state is State.APPROVED and own.reason is None
@@ -116,7 +118,7 @@ async def test_what_is_claimed_is_stored_sealed(house: House) -> None:
 async def test_role_and_specialty_follow_what_was_approved(house: House) -> None:
     anna, rita = await house.sign_up("anna"), await house.admin("rita")
     id = await house.review.apply(anna, claim(profession=Role.RESIDENT, specialty=None))
-    await house.review.approve(id, rita, "known", Kind.EMPLOYER)
+    await house.review.approve(id, rita, "known", [Kind.EMPLOYER])
     now = await house.accounts.show("anna")
     assert (now.role, now.specialty) == (Role.RESIDENT, None)
     assert (await house.actor(anna)).badge.profession == "resident"
@@ -339,7 +341,7 @@ async def test_a_number_that_is_nobodys(house: House, changes: dict[str, str], w
     desk = await house.review.look(id, by=rita)
     assert words in desk.blockers[0]
     with pytest.raises(Conflict, match=words):
-        await house.review.approve(id, rita, "whatever", Kind.EMPLOYER)
+        await house.review.approve(id, rita, "whatever", [Kind.EMPLOYER])
     assert await standing(house, anna) is Standing.APPLIED
     assert (await house.actor(anna)).badge == NO_BADGE
 
@@ -349,16 +351,16 @@ async def test_a_register_match_needs_name_and_licence(house: House) -> None:
     id = await house.review.apply(anna, claim())
     desk = await house.review.look(id, by=rita)
     assert not desk.register_loaded and desk.row is None and desk.differences == ()
-    assert Kind.REGISTER_AND_DOCUMENT not in desk.kinds
+    assert Kind.REGISTER not in desk.kinds
     await put_register_row(house, last_name="ANDERSON", first_name="PETER")
-    assert Kind.REGISTER_AND_DOCUMENT not in (await house.review.look(id, by=rita)).kinds
+    assert Kind.REGISTER not in (await house.review.look(id, by=rita)).kinds
     await put_register_row(house, licences='[["778899", "NJ", ""]]')
-    assert Kind.REGISTER_AND_DOCUMENT not in (await house.review.look(id, by=rita)).kinds
-    for kind in (Kind.REGISTER_AND_DOCUMENT, Kind.OPERATOR):
+    assert Kind.REGISTER not in (await house.review.look(id, by=rita)).kinds
+    for kinds in ([Kind.REGISTER, Kind.DOCUMENT], [Kind.OPERATOR], [Kind.IDENTITY_PROVIDER]):
         with pytest.raises(BadInput) as refusal:
-            await house.review.approve(id, rita, "it said so", kind)
-        assert refusal.value.field == "kind"
-    await house.review.approve(id, rita, "their chief called", Kind.EMPLOYER)
+            await house.review.approve(id, rita, "it said so", kinds)
+        assert refusal.value.field == "kinds"
+    await house.review.approve(id, rita, "their chief called", [Kind.EMPLOYER])
 
 
 async def test_a_number_that_somebody_else_was_verified_with(any_house: House) -> None:

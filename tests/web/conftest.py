@@ -162,7 +162,7 @@ async def site(house: House, tmp_path: Path) -> AsyncIterator[Site]:
     async def notify(tx: Transaction, kind: NotificationKind, actor_id: str) -> None:
         await notifications.put(tx, kind, actor_id)
 
-    house.review._notify = notify
+    house.notify = notify
     guard = Guard(allow_plain_http=False, private_networks=(), ca_file=None)
     fetcher = Fetcher(guard=guard, user_agent="fedidoc tests", sign=None)
     keyring = Keyring(db, fetcher, clock)
@@ -174,6 +174,7 @@ async def site(house: House, tmp_path: Path) -> AsyncIterator[Site]:
         clock=clock,
         accounts=house.accounts,
         review=house.review,
+        policy=house.policy,
         trust=trust,
         cases=Cases(db, clock, urls, pictures),
         drafts=Drafts(db, clock, house.vault),

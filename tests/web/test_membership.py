@@ -41,11 +41,11 @@ async def test_a_member_applies_and_a_reviewer_approves(site: Site) -> None:
         for form in desk.root.all("form")
         if form.attrs["action"].endswith("/approve")
     )
-    refused = await rita.submit(desk, action, {"kind": "", "approval": ""})
+    refused = await rita.submit(desk, action, {"approval": ""})
     assert refused.status == 400
-    assert refused.errors().keys() == {"kind", "approval"}
+    assert refused.errors().keys() == {"kinds", "approval"}
     done = await rita.submit(
-        refused, action, {"kind": "employer", "approval": "Called the medical office."}
+        refused, action, {"kinds": "employer", "approval": "Called the medical office."}
     )
     assert "Approved" in done.main.text
     assert (await site.house.accounts.show("anna")).standing is Standing.VERIFIED
@@ -96,7 +96,13 @@ async def test_only_those_who_run_the_instance_review(site: Site) -> None:
     page = await anna.get("/application")
     token = page.root.one("input", name="csrf").attrs["value"]
     for what in ("approve", "refuse", "ask"):
-        fields = {"csrf": token, "kind": "employer", "approval": "x", "refusal": "x", "asking": "x"}
+        fields = {
+            "csrf": token,
+            "kinds": "employer",
+            "approval": "x",
+            "refusal": "x",
+            "asking": "x",
+        }
         assert (await anna.post(f"/admin/reviews/{own.id}/{what}", fields)).status == 404
     assert (await site.house.accounts.show("anna")).standing is Standing.APPLIED
 

@@ -47,14 +47,14 @@ async def approve(application_id: str) -> Response:
     account = gate.steward()
     form = await forms.sent()
     reason = form.get("approval").strip()
-    kind = next((k for k in EvidenceKind if k.value == form.get("kind")), None)
-    if kind is None:
-        form.refuse("kind", "Choose what you saw.")
+    kinds = [kind for kind in EvidenceKind if kind.value in form.chosen("kinds")]
+    if not kinds:
+        form.refuse("kinds", "Choose what you saw.")
     if not reason:
         form.refuse("approval", "Write what it was, in a few words.")
-    if kind is not None and not form.wrong:
+    if not form.wrong:
         try:
-            await gate.services().review.approve(application_id, account, reason, kind)
+            await gate.services().review.approve(application_id, account, reason, kinds)
         except (BadInput, Conflict, Forbidden) as error:
             return await _refused(account, application_id, form, error, "approval")
         return gate.go("/admin/reviews", "verified")
@@ -86,7 +86,7 @@ async def _refused(
     account: Account, application_id: str, form: forms.Form, error: FedidocError, field: str
 ) -> Response:
     named = error.field if isinstance(error, BadInput) else None
-    form.refuse(named if named == "kind" else field, error.text)
+    form.refuse(named if named == "kinds" else field, error.text)
     return await _desk(account, application_id, form, error.status)
 
 
