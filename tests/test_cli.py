@@ -313,10 +313,9 @@ def test_a_bad_line_costs_only_itself() -> None:
 
 
 def test_later_registers_say_that_they_are_not_read_yet(shell: Shell) -> None:
-    for name in ("leie", "openpayments"):
-        words = shell.refused("register", "import", name, "x.csv")
-        assert "yet" in words
-        assert "nppes" in words
+    words = shell.refused("register", "import", "openpayments", "x.csv")
+    assert "yet" in words
+    assert "nppes" in words
 
 
 # With an instance -----------------------------------------------------------------------------
@@ -473,9 +472,18 @@ def test_registers_are_imported(house: House, tmp_path: Path) -> None:
     assert house.command("register", "import", "nppes", str(sample))[0]["already"] is True
     wrong = tmp_path / "wrong.csv"
     wrong.write_text("a,b\n1,2\n")
-    for name in ("nppes", "nucc"):
+    for name in ("nppes", "nucc", "deactivated", "leie"):
         assert house.refused("register", "import", name, str(wrong))
         assert house.refused("register", "import", name, str(tmp_path / "absent.csv"))
+
+
+def test_registers_are_listed_with_what_is_loaded(house: House) -> None:
+    sample = ROOT / "fedidoc" / "cli" / "data" / "nppes.csv"
+    house.command("register", "import", "nppes", str(sample))
+    shelves = {record["register"]: record for record in house.command("register", "list")}
+    assert shelves["nppes"]["rows"] >= 1 and shelves["nppes"]["file"] == "nppes.csv"
+    assert (shelves["nppes"]["days"], shelves["nppes"]["stale"]) == (0, False)
+    assert (shelves["leie"]["loaded"], shelves["leie"]["rows"]) == (None, 0)
 
 
 def test_a_case_is_opened_by_the_same_path_as_the_page(house: House, tmp_path: Path) -> None:

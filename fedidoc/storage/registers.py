@@ -7,10 +7,11 @@ interrupted goes on where it stopped.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from fedidoc.storage.statements import Reader, Transaction
+from fedidoc.storage.statements import Reader, Row, Transaction, among
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +41,19 @@ NPPES_COLUMNS = (
     "npi", "entity_type", "last_name", "first_name", "middle_name", "credential", "city", "state",
     "taxonomies", "licences", "enumerated", "updated", "deactivated", "reactivated",
 )  # fmt: skip
-_NPPES_UPSERT = "ON CONFLICT (npi) DO UPDATE SET " + ", ".join(
-    f"{column} = excluded.{column}" for column in NPPES_COLUMNS[1:]
+# What an entry says of its own age: the later of its two dates. An entry that was deactivated has
+# nothing but that date.
+_AGE = "CASE WHEN {0}.updated > {0}.deactivated THEN {0}.updated ELSE {0}.deactivated END"
+_NPPES_UPSERT = (
+    "ON CONFLICT (npi) DO UPDATE SET "
+    + ", ".join(f"{column} = excluded.{column}" for column in NPPES_COLUMNS[1:])
+    + f" WHERE {_AGE.format('excluded')} >= {_AGE.format('nppes')}"
 )
 
 
 async def put_nppes(tx: Transaction, rows: Sequence[Sequence[str]]) -> None:
-    """Insert or replace rows in the order of `NPPES_COLUMNS`; taxonomies and licences as JSON text.
+    """Insert rows, or replace those that are not newer, in the order of `NPPES_COLUMNS`; taxonomies
+    and licences as JSON text.
 
     No NPI twice in one call: PostgreSQL refuses to update a row twice in one statement.
     """
@@ -70,11 +77,21 @@ async def has_nppes(reader: Reader) -> bool:
     return await reader.fetch_value("SELECT 1 FROM nppes LIMIT 1") is not None
 
 
-async def put_nucc(tx: Transaction, rows: Sequence[tuple[str, str, str, str, str]]) -> None:
-    """Insert or replace (code, grouping, classification, specialization, display)."""
+class NuccRow(NamedTuple):
+    """One code of NUCC's taxonomy, with its words."""
+
+    code: str
+    grouping: str
+    classification: str
+    specialization: str
+    display: str
+
+
+async def put_nucc(tx: Transaction, rows: Sequence[NuccRow]) -> None:
+    """Insert or replace."""
     await tx.insert_many(
         "nucc",
-        ("code", "grouping", "classification", "specialization", "display"),
+        NuccRow._fields,
         rows,
         conflict=(
             "ON CONFLICT (code) DO UPDATE SET grouping = excluded.grouping,"
@@ -84,6 +101,15 @@ async def put_nucc(tx: Transaction, rows: Sequence[tuple[str, str, str, str, str
     )
 
 
+async def nucc_rows(reader: Reader, codes: Collection[str]) -> dict[str, NuccRow]:
+    """Those of the codes (a few) that the imported taxonomy has."""
+    where, params = among("code", codes)
+    rows = await reader.fetch_all(
+        f"SELECT {', '.join(NuccRow._fields)} FROM nucc WHERE {where}", params
+    )
+    return {row["code"]: NuccRow(*row) for row in rows}
+
+
 async def nucc_displays(reader: Reader, codes: Sequence[str]) -> dict[str, str]:
     """Those of the codes (at most 500) that the imported taxonomy has, with its words for them."""
     marks = ",".join("?" * len(codes))
@@ -91,23 +117,76 @@ async def nucc_displays(reader: Reader, codes: Sequence[str]) -> dict[str, str]:
     return {row["code"]: row["display"] for row in rows}
 
 
+async def deactivate_nppes(tx: Transaction, rows: Sequence[tuple[str, str]]) -> None:
+    """Note for each (NPI, ISO date) that it was deactivated then; unknown numbers are added.
+
+    A reactivation that is known and not earlier stands.
+    """
+    blank = ("",) * (len(NPPES_COLUMNS) - 1)
+    at = NPPES_COLUMNS.index("deactivated")
+    await tx.insert_many(
+        "nppes",
+        NPPES_COLUMNS,
+        [_deactivated((npi, *blank), at, date) for npi, date in dict(rows).items()],
+        conflict=(
+            "ON CONFLICT (npi) DO UPDATE SET deactivated = excluded.deactivated"
+            " WHERE excluded.deactivated > nppes.deactivated"
+        ),
+    )
+
+
+def _deactivated(values: tuple[str, ...], at: int, date: str) -> tuple[str, ...]:
+    row = list(values)
+    row[at] = date
+    for column in ("taxonomies", "licences"):
+        row[NPPES_COLUMNS.index(column)] = "[]"
+    return tuple(row)
+
+
 @dataclass(frozen=True, slots=True)
 class ImportRun:
-    """One file's import. `finished` is None until its last row is stored."""
+    """One file's import. `rows_done` are records taken from it; `finished` is None until the last
+    is stored."""
 
     id: str
+    register: str
+    file_name: str
+    file_digest: str
     rows_done: int
+    started: int
     finished: int | None
 
 
-async def import_of(reader: Reader, register: str, file_digest: str) -> ImportRun | None:
-    """The latest import of the very same file, finished or not."""
+_IMPORT = "SELECT id, register, file_name, file_digest, rows_done, started, finished"
+
+
+def _import_of(row: Row) -> ImportRun:
+    return ImportRun(
+        row["id"], row["register"], row["file_name"], row["file_digest"], row["rows_done"],
+        row["started"], row["finished"],
+    )  # fmt: skip
+
+
+async def latest_import(reader: Reader, register: str) -> ImportRun | None:
+    """The import of this register that was begun last, finished or not."""
     row = await reader.fetch_one(
-        "SELECT id, rows_done, finished FROM register_imports"
-        " WHERE register = ? AND file_digest = ? ORDER BY started DESC, id DESC LIMIT 1",
-        (register, file_digest),
+        f"{_IMPORT} FROM register_imports WHERE register = ?"
+        " ORDER BY started DESC, id DESC LIMIT 1",
+        (register,),
     )
-    return ImportRun(row["id"], row["rows_done"], row["finished"]) if row else None
+    return _import_of(row) if row else None
+
+
+async def last_imports(reader: Reader) -> list[ImportRun]:
+    """Of each register the import that was finished last, by the register's name."""
+    rows = await reader.fetch_all(
+        f"{_IMPORT} FROM register_imports WHERE finished IS NOT NULL"
+        " ORDER BY register, finished DESC, id DESC"
+    )
+    found: dict[str, ImportRun] = {}
+    for row in rows:
+        found.setdefault(row["register"], _import_of(row))
+    return list(found.values())
 
 
 async def begin_import(
@@ -121,10 +200,29 @@ async def begin_import(
 
 
 async def advance_import(
-    tx: Transaction, id: str, rows_done: int, *, finished: int | None = None
-) -> None:
-    """Note how many records of the file are done; `finished` when it was the last."""
-    await tx.execute(
-        "UPDATE register_imports SET rows_done = ?, finished = ? WHERE id = ?",
-        (rows_done, finished, id),
+    tx: Transaction, id: str, register: str, rows_done: int, *, finished: int | None = None
+) -> bool:
+    """Note how many records of the file are done; `finished` when it was the last.
+
+    False if another import of the register was begun later.
+    """
+    changed = await tx.execute(
+        "UPDATE register_imports SET rows_done = ?, finished = ? WHERE id = ? AND id ="
+        " (SELECT id FROM register_imports WHERE register = ?"
+        " ORDER BY started DESC, id DESC LIMIT 1)",
+        (rows_done, finished, id, register),
     )
+    return changed == 1
+
+
+_COUNTS = {
+    "nppes": "SELECT COUNT(*) FROM nppes",
+    "deactivated": "SELECT COUNT(*) FROM nppes WHERE deactivated > reactivated",
+    "nucc": "SELECT COUNT(*) FROM nucc",
+    "leie": "SELECT COUNT(*) FROM exclusions",
+}
+
+
+async def count_rows(reader: Reader, register: str) -> int:
+    """How many entries a register has here."""
+    return int(await reader.fetch_value(_COUNTS[register]))

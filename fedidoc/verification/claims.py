@@ -6,6 +6,7 @@ instance.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 from collections.abc import Collection
@@ -31,7 +32,10 @@ _IN_TRAINING: Final = frozenset({Role.STUDENT, Role.RESIDENT})
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """`jurisdiction` is where the licence is from (ISO 3166: `US-NY`, `DE`, `CA-ON`)."""
+    """`jurisdiction` is where the licence is from (ISO 3166: `US-NY`, `DE`, `CA-ON`).
+
+    `birth_date` is ISO, or empty: it is asked for only where a list of excluded people is loaded.
+    """
 
     legal_name: str
     profession: Role
@@ -40,6 +44,7 @@ class Claim:
     npi: str
     specialty: Specialty | None
     note: str = ""
+    birth_date: str = ""
 
     @property
     def state(self) -> str:
@@ -82,6 +87,7 @@ def tidy(claim: Claim, roles: Collection[str]) -> Claim:
         raise BadInput("Keep the note under 2,000 characters.", field="note")
     return replace(
         claim,
+        birth_date=_tidy_birth_date(claim.birth_date),
         legal_name=name,
         npi=number,
         jurisdiction=jurisdiction,
@@ -95,6 +101,22 @@ def licence_key(claim: Claim) -> str:
     zeros; empty without a number. Two members with the same key claim the same licence."""
     number = "".join(filter(str.isalnum, claim.licence_number.upper())).lstrip("0")
     return f"{claim.jurisdiction} {number}" if number else ""
+
+
+def _tidy_birth_date(text: str) -> str:
+    text = text.strip()
+    if not text:
+        return ""
+    try:
+        born = dt.date.fromisoformat(text)
+    except ValueError:
+        born = dt.date.min
+    if not text.isascii() or len(text) != 10 or not 1900 <= born.year <= 2020:
+        raise BadInput(
+            "Write your date of birth as year, month and day, such as 1975-03-30, or leave it out.",
+            field="birth_date",
+        )
+    return born.isoformat()
 
 
 def tidy_lines(text: str) -> str:

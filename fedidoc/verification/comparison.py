@@ -126,6 +126,14 @@ _TITLES: Final = frozenset(
 _BEST: Final = (Mark.SAME, Mark.SIMILAR, Mark.DIFFERENT)
 
 
+def surnames_in(name: str) -> tuple[str, ...]:
+    """What may be the surname, folded, of somebody who writes their name so: each word but the
+    first by itself, the first too (some write it in front), and the last ones together."""
+    words = [w for w in _words(name) if w not in _TITLES] or _words(name)
+    ends = [" ".join(words[at:]) for at in range(1, len(words))]
+    return tuple(dict.fromkeys([*ends, *words[1:], *words[:1]]))[:24]
+
+
 def compare_names(claimed: str, row: RegisterRow) -> Mark:
     """`same` but for case, accents, punctuation and middle names; `similar` with a nickname, an
     initial, a part of a double surname, a spelling of an umlaut or a slip of one letter."""

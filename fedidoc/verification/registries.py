@@ -9,49 +9,64 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from fedidoc.model import Role
 from fedidoc.storage import registers as table
 from fedidoc.storage.statements import Reader
 
 
 @dataclass(frozen=True, slots=True)
 class Licence:
-    """A licence number as the register has it, with the state that gave it (two letters)."""
+    """A licence number as the register has it, with the state that gave it (two letters, or a
+    country's code). `expires` is ISO or empty."""
 
     number: str
     state: str
-    taxonomy: str
+    taxonomy: str = ""
+    expires: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RegisterRow:
     """One entry. Dates are ISO (`2009-04-17`) or empty. `organisation`: it is not a person's.
 
     `taxonomies` are NUCC codes, the primary one first. `last_name` is an organisation's whole name.
+    A register that is not NPPES may have one `full_name`, its own word for the entry's `status`
+    with `in_force` as what that means, its own words for `professions` (and `roles` as what they
+    mean, None where it does not say) and `specialties`, and a day on which the entry runs out.
     """
 
-    npi: str
-    organisation: bool
-    last_name: str
-    first_name: str
-    middle_name: str
-    credential: str
-    city: str
-    state: str
-    taxonomies: tuple[str, ...]
-    licences: tuple[Licence, ...]
-    enumerated: str
-    updated: str
-    deactivated: str
-    reactivated: str
+    npi: str = ""
+    organisation: bool = False
+    last_name: str = ""
+    first_name: str = ""
+    middle_name: str = ""
+    full_name: str = ""
+    credential: str = ""
+    city: str = ""
+    state: str = ""
+    taxonomies: tuple[str, ...] = ()
+    licences: tuple[Licence, ...] = ()
+    enumerated: str = ""
+    updated: str = ""
+    deactivated: str = ""
+    reactivated: str = ""
+    status: str = ""
+    in_force: bool = True
+    professions: tuple[str, ...] = ()
+    roles: frozenset[Role] | None = None
+    specialties: tuple[str, ...] = ()
+    expires: str = ""
 
     @property
     def name(self) -> str:
-        return " ".join(p for p in (self.first_name, self.middle_name, self.last_name) if p)
+        parts = (self.first_name, self.middle_name, self.last_name)
+        return " ".join(p for p in parts if p) or self.full_name
 
     @property
     def active(self) -> bool:
-        """NPPES keeps both dates; the later one counts (readme of the dissemination file)."""
-        return not self.deactivated or self.reactivated >= self.deactivated
+        """Whether the register says that the entry is in force. NPPES keeps the dates of both
+        deactivation and reactivation; the later one counts (readme of the dissemination file)."""
+        return self.in_force and (not self.deactivated or self.reactivated >= self.deactivated)
 
 
 class Register(Protocol):

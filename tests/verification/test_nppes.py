@@ -10,7 +10,8 @@ from fedidoc.clock import FrozenClock
 from fedidoc.errors import BadInput
 from fedidoc.storage.engine import Database
 from fedidoc.verification import nppes
-from fedidoc.verification.nppes import import_nppes, import_nucc
+from fedidoc.verification.nppes import import_nppes
+from fedidoc.verification.nucc import import_nucc
 from fedidoc.verification.registries import Licence, Nppes
 from fedidoc.verification.specialties import Specialties
 
