@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
 import sqlite3
 import stat
 import tarfile
+import zlib
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -215,11 +217,15 @@ def test_damage_to_the_compressed_stream_is_said_in_words(small: Place, tmp_path
     target = tmp_path / "b.tar.gz"
     backup.save(small, target, now_ms=NOW)
     whole = target.read_bytes()
+    content = gzip.decompress(whole)
     for place in range(0, len(whole), max(1, len(whole) // 200)):
         if 3 < place < 10:
             continue  # gzip's header: time and system, which nothing depends on
         changed = bytearray(whole)
         changed[place] ^= 0x10
+        with contextlib.suppress(OSError, EOFError, zlib.error):
+            if gzip.decompress(changed) == content:
+                continue  # a repetition that is copied from another place: the same bytes
         target.write_bytes(changed)
         with pytest.raises(BackupError):
             backup.check(target)
