@@ -50,14 +50,16 @@ _GROUNDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One entry of the list that is, or may be, the person who applies.
+    """One entry of a list that is, or may be, the person who applies.
 
-    `certain`: the NPI is the same. `birth_date_matches` is None where either side does not say.
-    `kind` says in words why; dates are ISO; `reinstated` is empty while the exclusion holds;
-    `waiver` is the state that an exclusion is waived in, or empty. `id` is the entry's own.
+    `reference` is the entry's own id, the same after every import. `certain`: the NPI is the same.
+    `birth_date_matches` is None where either side does not say. `kind` says in words why; dates are
+    ISO; `reinstated` is empty while the exclusion holds; `waiver` is the state that an exclusion is
+    waived in, or empty.
     """
 
-    id: str
+    register: str
+    reference: str
     certain: bool
     name: str
     birth_date_matches: bool | None
@@ -71,6 +73,23 @@ class Hit:
     def holds(self) -> bool:
         """Whether the exclusion has not ended."""
         return not self.reinstated
+
+    @property
+    def matched(self) -> str:
+        """What is the same on both sides, in words."""
+        if self.certain:
+            return "NPI"
+        return "name and birth date" if self.birth_date_matches else "name and state"
+
+    @property
+    def reason(self) -> str:
+        """Why and since when, and what became of it, in words."""
+        words = f"excluded on {self.date}: {self.kind}"
+        if self.reinstated:
+            words += f"; reinstated on {self.reinstated}"
+        if self.waiver:
+            words += f"; waived in {self.waiver}"
+        return words
 
 
 class Exclusions:
@@ -89,7 +108,7 @@ class Exclusions:
         hits = [_hit(row, claim, certain=True) for row in await table.with_npi(
             self._reader, claim.npi
         )] if claim.npi else []  # fmt: skip
-        known = {hit.id for hit in hits}
+        known = {hit.reference for hit in hits}
         for row in await table.with_surnames(self._reader, surnames_in(claim.legal_name)):
             if row.id not in known and _may_be(row, claim):
                 hits.append(_hit(row, claim, certain=False))
@@ -120,7 +139,8 @@ def _as_register_row(row: ExclusionRow) -> RegisterRow:
 def _hit(row: ExclusionRow, claim: Claim, *, certain: bool) -> Hit:
     person = " ".join(p for p in (row.first_name, row.middle_name, row.last_name) if p)
     return Hit(
-        id=row.id,
+        register="LEIE",
+        reference=row.id,
         certain=certain,
         name=person or row.business,
         birth_date_matches=_birth_date_matches(row, claim),

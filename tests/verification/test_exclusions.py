@@ -50,6 +50,8 @@ async def test_a_number_is_certain_whatever_the_name(database: Database, tmp_pat
     assert (hit.date, hit.state, hit.waiver) == ("2019-03-20", "NY", "")
     assert hit.kind == "licence revoked, suspended or surrendered (1128b4)"
     assert hit.birth_date_matches is None
+    assert (hit.register, hit.matched) == ("LEIE", "NPI")
+    assert hit.reason.startswith("excluded on 2019-03-20: licence revoked")
     # The same name with another number is another person.
     assert await exclusions.find(claim(npi="1003000126")) == ()
 
@@ -81,6 +83,7 @@ async def test_without_a_number_there_is_only_a_possible_hit(
     else:
         (hit,) = hits
         assert not hit.certain and hit.birth_date_matches is found
+        assert hit.matched == ("name and birth date" if found else "name and state")
 
 
 async def test_half_of_a_double_name_is_found(database: Database, tmp_path: Path) -> None:
@@ -105,6 +108,7 @@ async def test_a_supplement_adds_and_a_full_file_replaces(
     await import_leie(database, clock, write(tmp_path / "2610REIN.csv", ended))
     (hit,) = await exclusions.find(claim(npi=NPI))
     assert not hit.holds and hit.reinstated == "2026-10-15"
+    assert hit.reason.endswith("; reinstated on 2026-10-15")
     clock.advance(1000)
     waived = record(NPI=OTHER, LASTNAME="DOE", WAIVERDATE="20200101", WVRSTATE="NJ")
     full = write(tmp_path / "UPDATED.csv", waived)
