@@ -11,7 +11,7 @@ from fedidoc import app
 from fedidoc.cli.console import Console, Refused, common, pass_console, printable, run_async
 from fedidoc.clock import iso
 from fedidoc.errors import BadInput, NotFound
-from fedidoc.model import Account, Role, Specialty
+from fedidoc.model import Account, Right, Role, Specialty
 from fedidoc.storage import actors
 
 BY = "command line"
@@ -112,6 +112,8 @@ async def show(console: Console, username: str) -> None:
             "actor": actor.uri,
             "verified": actor.badge.verified,
             "assurance": actor.badge.assurance,
+            "level": account.level,
+            "may": sorted(right.value for right in Right if account.may(right)),
             "valid_until": iso(actor.badge.valid_until) if actor.badge.valid_until else None,
             "credential": actor.badge.credential,
         }

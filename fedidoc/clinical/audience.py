@@ -1,16 +1,17 @@
 """Who may read, answer and change a post. Pure; every page, answer to a peer and count asks here.
 
 The caller looks up what these functions are told: whether the reader follows the author, and the
-root of the thread. Whether a reader is a verified clinician is their standing and role, so that a
-member who was suspended a moment ago reads nothing.
+root of the thread. Whether a reader is a verified clinician is their standing, role and level, so
+that a member who was suspended a moment ago reads nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Final
 
-from fedidoc.model import Account, Audience, Post, PostKind, Role, Standing
+from fedidoc.model import Account, Audience, Post, PostKind, Right
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +20,29 @@ class Viewer:
 
     actor_id: str
     verified: bool
-    """A verified member of a clinical role; everybody else reads nothing clinical."""
+    """A verified member whose level lets them read; everybody else reads nothing clinical."""
+    answers: bool = True
+    """Whether the level lets them answer, too."""
 
     @classmethod
     def of(cls, account: Account) -> Viewer:
-        verified = account.standing is Standing.VERIFIED and account.role is not Role.STAFF
-        return cls(account.actor_id, verified)
+        return cls(account.actor_id, account.may(Right.READ), account.may(Right.ANSWER))
+
+
+def refusal(account: Account, right: Right) -> str:
+    """What to tell a member who has not got a right, in one sentence."""
+    if not account.verified:
+        return "Cases open to you once your licence is verified."
+    return _REFUSALS[right]
+
+
+_REFUSALS: Final = {
+    Right.READ: "Your level here does not include reading cases; ask those who run this instance.",
+    Right.ANSWER: "Your level here lets you read cases, but not answer them.",
+    Right.OPEN: "Your level here does not let you open cases of your own.",
+    Right.VOUCH: "Your level here does not let you vouch for colleagues.",
+    Right.FOUND: "Your level here does not let you found groups.",
+}
 
 
 def may_read(viewer: Viewer, post: Post, *, follows: Collection[str], root: Post | None) -> bool:
@@ -51,8 +69,13 @@ def may_read(viewer: Viewer, post: Post, *, follows: Collection[str], root: Post
 
 
 def may_answer(viewer: Viewer, post: Post, *, follows: Collection[str], root: Post | None) -> bool:
-    """Whoever may read a post that stands may answer it; a closed case is still discussed."""
-    return post.deleted is None and may_read(viewer, post, follows=follows, root=root)
+    """Whoever may read a post that stands may answer it, if their level lets them answer at all; a
+    closed case is still discussed."""
+    return (
+        viewer.answers
+        and post.deleted is None
+        and may_read(viewer, post, follows=follows, root=root)
+    )
 
 
 def may_change(viewer: Viewer, post: Post) -> bool:

@@ -29,6 +29,7 @@ from fedidoc.model import (
     EventKind,
     Post,
     PostKind,
+    Right,
 )
 from fedidoc.storage import actors, cases, pictures
 from fedidoc.storage.cases import NewPost
@@ -56,7 +57,7 @@ class Cases(Reading, Incoming, Writing):
 
         The same `once` again answers the case that was opened by it.
         """
-        viewer = viewer_of(account)
+        viewer = viewer_of(account, Right.OPEN)
         if draft.once and (before := await cases.by_once(self.db, viewer.actor_id, draft.once)):
             return before
         cleared = drafting.clear_case(draft)
@@ -97,7 +98,7 @@ class Cases(Reading, Incoming, Writing):
         once: str = "",
     ) -> Post:
         """Answer a post that the member may read, for the readers of its case."""
-        viewer = viewer_of(account)
+        viewer = viewer_of(account, Right.ANSWER)
         if once and (before := await cases.by_once(self.db, viewer.actor_id, once)):
             return before
         parent = await readable(self.db, viewer, post_id)

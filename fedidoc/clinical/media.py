@@ -22,7 +22,7 @@ from fedidoc.clinical import phi
 from fedidoc.clinical.reading import readable, viewer_of
 from fedidoc.clock import DAY, HOUR, Clock
 from fedidoc.errors import BadInput, NotFound
-from fedidoc.model import Account, ClearedText, Media
+from fedidoc.model import Account, ClearedText, Media, Right
 from fedidoc.storage import pictures
 from fedidoc.storage.engine import Database
 
@@ -114,7 +114,7 @@ class Pictures:
         The description is asked for, and passes the guard, when a case takes the picture in; here
         it is kept only if the guard has nothing against it.
         """
-        viewer = viewer_of(owner)
+        viewer = viewer_of(owner, Right.OPEN)
         if len(data) > self.max_bytes:
             size = self.max_bytes // (1024 * 1024)
             raise BadInput(f"A picture has at most {size} MB; make it smaller.", field="picture")

@@ -9,9 +9,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from fedidoc.clinical.audience import Viewer, may_answer, may_read
+from fedidoc.clinical.audience import Viewer, may_answer, may_read, refusal
 from fedidoc.errors import Forbidden, NotFound
-from fedidoc.model import Account, CaseState, Page, PeerPolicy, Post
+from fedidoc.model import Account, CaseState, Page, PeerPolicy, Post, Right
 from fedidoc.storage import cases, followings, ledger, reactions, timelines
 from fedidoc.storage import peers as stored_peers
 from fedidoc.storage.engine import Database
@@ -47,12 +47,13 @@ class Copy(NamedTuple):
     at: int | None
 
 
-def viewer_of(account: Account) -> Viewer:
-    """The account as a reader; Forbidden for all but verified clinicians."""
-    viewer = Viewer.of(account)
-    if not viewer.verified:
-        raise Forbidden("Cases open to you once your licence is verified.")
-    return viewer
+def viewer_of(account: Account, right: Right = Right.READ) -> Viewer:
+    """The account as a reader; Forbidden for all but verified clinicians whose level has the right,
+    and the right to read."""
+    for needed in (Right.READ, right):
+        if not account.may(needed):
+            raise Forbidden(refusal(account, needed))
+    return Viewer.of(account)
 
 
 class Reading:
@@ -87,7 +88,7 @@ class Reading:
         ]  # fmt: skip
         if not (_is_shown(root, blocked) and may_read(viewer, root, follows=followed, root=None)):
             # A reply that names the member, in a thread whose beginning is not for them.
-            return Thread(post, (), post.deleted is None)
+            return Thread(post, (), viewer.answers and post.deleted is None)
         replies = _count_answers(_without_dead_ends(visible))
         # Counted for this reader: private answers to others are not among them.
         root = replace(root, replies=sum(post.deleted is None for post in replies))

@@ -20,8 +20,9 @@ from quart.wrappers import Request
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response as PlainResponse
 
+from fedidoc.clinical.audience import refusal
 from fedidoc.errors import Forbidden, NotFound, NotSignedIn
-from fedidoc.model import Account, Role, Standing
+from fedidoc.model import Account, Right, Role
 from fedidoc.web.services import Services
 
 Response: TypeAlias = MadeResponse | PlainResponse
@@ -124,16 +125,18 @@ def member() -> Account:
     return account
 
 
-def clinician() -> Account:
-    """A verified member of a clinical role: the only one who reads or writes clinical things.
+def clinician(right: Right = Right.READ) -> Account:
+    """A verified member of a clinical role whose level has the right, and the right to read: the
+    only one who reads or writes clinical things.
 
     Forbidden says the same whatever was asked for, so that nothing is learnt from it.
     """
     account = member()
     if account.role is Role.STAFF:
         raise Forbidden("Cases are for clinicians; your account is for running this instance.")
-    if account.standing is not Standing.VERIFIED:
-        raise Forbidden("Cases open to you once your licence is verified.")
+    for needed in (Right.READ, right):
+        if not account.may(needed):
+            raise Forbidden(refusal(account, needed))
     return account
 
 

@@ -16,7 +16,7 @@ from quart import Quart, g, make_response, render_template, request
 from fedidoc.clinical import text
 from fedidoc.clinical.phi import Finding
 from fedidoc.clock import iso
-from fedidoc.model import Account, Actor, Post, Role, Standing
+from fedidoc.model import Account, Actor, Post, Right, Role, Standing
 from fedidoc.web import gate, theme, words
 from fedidoc.web.forms import Form
 from fedidoc.web.gate import Response
@@ -113,6 +113,7 @@ def prepare(app: Quart, accent: str) -> None:
         gist=gist,
         marked=marked,
         iso=iso,
+        mark=lambda actor: gate.services().policy.mark_for(actor.badge),
         csrf=gate.csrf,
         static=lambda name: f"/static/{name}?v={versions[name]}",
         theme_url=f"/theme.css?v={colours}",
@@ -129,7 +130,7 @@ async def page(
     account = gate.visitor()
     now = rooms.clock.now()
     unread = 0
-    if account is not None and account.verified:
+    if account is not None and account.may(Right.READ):
         unread = await rooms.notifications.unread(account)
     body = await render_template(
         template,
@@ -137,6 +138,7 @@ async def page(
         instance=rooms.config.instance,
         account=account,
         reads=_reads(account),
+        opens=_reads(account) and account is not None and account.may(Right.OPEN),
         unread=unread,
         now=now,
         path=request.path,
@@ -149,7 +151,7 @@ async def page(
 
 def _reads(account: Account | None) -> bool:
     """Whether clinical pages are open to this visitor; for what the frame offers."""
-    return account is not None and account.verified and account.role is not Role.STAFF
+    return account is not None and account.may(Right.READ)
 
 
 def once() -> str:

@@ -20,6 +20,7 @@ from fedidoc.model import (
     Audience,
     EventKind,
     FollowState,
+    Right,
     Role,
     Specialty,
     Standing,
@@ -75,13 +76,16 @@ class Clinic:
         specialty: Specialty | None = CARDIOLOGY,
         standing: Standing = Standing.VERIFIED,
         role: Role = Role.PHYSICIAN,
+        rights: frozenset[Right] = frozenset(Right),
     ) -> Account:
         async with self.db.transaction() as tx:
             actor = await actors.create_local(
                 tx, self.urls, self.vault, self.clock, username=name, name=name.title(),
                 kind=ActorKind.PERSON, host=HOST, keys=self.fresh,
             )  # fmt: skip
-        return Account(f"account-{name}", actor.id, name, role, specialty, standing, False, 1)
+        return Account(
+            f"account-{name}", actor.id, name, role, specialty, standing, False, 1, rights=rights
+        )
 
     async def actor(self, account: Account) -> Actor:
         found = await actors.get(self.db, account.actor_id)

@@ -23,6 +23,7 @@ from fedidoc.model import (
     CaseFields,
     Post,
     PostKind,
+    Right,
     Role,
     Standing,
 )
@@ -107,9 +108,12 @@ def test_a_reply_is_for_the_readers_of_its_case(
 
 
 def test_nobody_but_verified_clinicians_reads() -> None:
-    for standing, role in itertools.product(Standing, Role):
-        account = Account("a", ME, "me", role, None, standing, True, 1)
-        clinician = standing is Standing.VERIFIED and role is not Role.STAFF
+    given = [frozenset(Right), frozenset(Right) - {Right.READ}, frozenset[Right]()]
+    for standing, role, rights in itertools.product(Standing, Role, given):
+        account = Account("a", ME, "me", role, None, standing, True, 1, rights=rights)
+        clinician = (
+            standing is Standing.VERIFIED and role is not Role.STAFF and Right.READ in rights
+        )
         viewer = Viewer.of(account)
         assert may_read(viewer, post(), follows=(), root=None) is clinician
         assert may_read(viewer, post(ME), follows=(), root=None) is clinician

@@ -20,6 +20,7 @@ from fedidoc.model import (
     EventKind,
     NotificationKind,
     PostKind,
+    Right,
     Role,
     Standing,
 )
@@ -153,6 +154,44 @@ async def test_whoever_is_no_verified_clinician_reads_and_writes_nothing(
     ):
         with pytest.raises(Forbidden):
             await call
+
+
+@pytest.mark.parametrize("right", [Right.READ, Right.ANSWER, Right.OPEN])
+async def test_each_right_is_asked_for(clinic: Clinic, right: Right) -> None:
+    ada, bob = await clinic.member("ada"), await clinic.member("bob")
+    post = await clinic.cases.open_case(ada, draft(audience=Audience.PUBLIC))
+    await clinic.cases.reply(bob, post.id, "Yes")
+    eve = await clinic.member("eve", rights=frozenset(Right) - {right})
+    needs = {
+        Right.READ: [
+            lambda: clinic.cases.get(eve, post.id),
+            lambda: clinic.cases.thread(eve, post.id),
+            lambda: clinic.cases.timeline(eve),
+            lambda: clinic.cases.like(eve, post.id),
+            lambda: clinic.media.open(eve, "x.png"),
+            lambda: clinic.follows.follow(eve, post.author),
+        ],
+        Right.ANSWER: [lambda: clinic.cases.reply(eve, post.id, "No")],
+        Right.OPEN: [
+            lambda: clinic.cases.open_case(eve, draft()),
+            lambda: clinic.media.put(eve, b""),
+        ],
+    }
+    for call in needs[right]:
+        with pytest.raises(Forbidden, match="Your level here"):
+            await call()
+    if right is Right.READ:
+        # Who may not read may not write either: every answer shows what it answers.
+        for call in needs[Right.ANSWER] + needs[Right.OPEN]:
+            with pytest.raises(Forbidden, match="reading cases"):
+                await call()
+        return
+    thread = await clinic.cases.thread(eve, post.id)
+    assert thread.may_answer is (right is Right.OPEN)
+    if right is Right.OPEN:
+        await clinic.cases.reply(eve, post.id, "No")
+    else:
+        await clinic.cases.open_case(eve, draft())
 
 
 async def test_an_answer_changes_the_state_and_is_told(clinic: Clinic) -> None:

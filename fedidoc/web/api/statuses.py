@@ -6,7 +6,7 @@ from quart import Blueprint, request
 
 from fedidoc.clinical.cases import CaseDraft
 from fedidoc.errors import BadInput, NotFound
-from fedidoc.model import Account, Audience, Post, PostKind, Specialty
+from fedidoc.model import Account, Audience, Post, PostKind, Right, Specialty
 from fedidoc.web import gate
 from fedidoc.web.api import entities, fields
 from fedidoc.web.api.callers import answer
@@ -90,7 +90,9 @@ async def publish() -> Response:
     member = gate.clinician()
     form = await _form()
     once = _once()
-    if form.line("in_reply_to_id"):
+    answers = bool(form.line("in_reply_to_id"))
+    gate.clinician(Right.ANSWER if answers else Right.OPEN)
+    if answers:
         post = await _answer(member, form, once)
     else:
         with _named(form):

@@ -8,7 +8,7 @@ from quart import Blueprint, redirect, request
 
 from fedidoc.clinical.cases import Thread
 from fedidoc.errors import BadInput, Conflict, Forbidden, NotFound
-from fedidoc.model import Account, CaseState, Post
+from fedidoc.model import Account, CaseState, Post, Right
 from fedidoc.web import forms, gate
 from fedidoc.web.gate import Response
 from fedidoc.web.pages.drafts import begun
@@ -53,7 +53,7 @@ async def read_by_uri(post_id: str) -> Response:
 
 @blueprint.post("/cases/<post_id>/answer")
 async def answer(post_id: str) -> Response:
-    account = gate.clinician()
+    account = gate.clinician(Right.ANSWER)
     rooms = gate.services()
     form = await forms.sent()
     form.labels = LABELS

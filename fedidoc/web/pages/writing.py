@@ -6,7 +6,7 @@ from quart import Blueprint, redirect, request
 
 from fedidoc.clinical.drafting import AGE_BANDS, CaseDraft
 from fedidoc.errors import BadInput, NotFound
-from fedidoc.model import Account, Audience, Media, Post, PostKind
+from fedidoc.model import Account, Audience, Media, Post, PostKind, Right
 from fedidoc.web import forms, gate, words
 from fedidoc.web.gate import Response
 from fedidoc.web.pages.drafts import begun
@@ -32,7 +32,7 @@ LABELS = {
 
 @blueprint.get("/cases/new")
 async def open_form() -> Response:
-    account = gate.clinician()
+    account = gate.clinician(Right.OPEN)
     form, saved_at = await begun(
         account,
         "case",
@@ -46,7 +46,7 @@ async def open_form() -> Response:
 
 @blueprint.post("/cases/new")
 async def open_case() -> Response:
-    account = gate.clinician()
+    account = gate.clinician(Right.OPEN)
     rooms = gate.services()
     form = await forms.sent()
     media = await _pictures(account, form)
