@@ -39,6 +39,7 @@ from fedidoc.federation.peering import Peering
 from fedidoc.federation.publications import Publications
 from fedidoc.federation.reading import Reading
 from fedidoc.federation.remote import Remote
+from fedidoc.federation.rounds import Rounds
 from fedidoc.federation.signing import InstanceSigner, SigningKeys
 from fedidoc.federation.tasks import Acquaintance, Tasks
 from fedidoc.federation.urls import Urls
@@ -52,6 +53,7 @@ from fedidoc.storage.migrate import migrate
 from fedidoc.storage.queues import Queue
 from fedidoc.vault import Vault
 from fedidoc.verification.credentials import Credentials
+from fedidoc.verification.dossiers import Dossiers
 from fedidoc.verification.policy import Policy
 from fedidoc.verification.registries import Nppes
 from fedidoc.verification.review import Review
@@ -198,8 +200,9 @@ async def _furnish(
         media_folder=config.media_folder, open_registrations=config.membership.open,
     )  # fmt: skip
     tasks = Tasks(db, clock)
-    acquaintance = Acquaintance(db, clock, peering, remote)
-    acquaintance.register(tasks)
+    Acquaintance(db, clock, peering, remote).register(tasks)
+    rounds = Rounds(db, clock, trust, badges, remote)
+    rounds.register(tasks)
     Copying(pictures, fetcher, trust).register(tasks)
     housekeeping = _Housekeeping(db, clock, review, pictures)
     housekeeping.register(tasks)
@@ -232,8 +235,9 @@ async def _furnish(
         profiles=Profiles(db, clock),
         specialties=Specialties(db),
         remote=remote,
+        dossiers=Dossiers(db, clock, credentials, trust),
     )
-    await acquaintance.seed()
+    await rounds.seed()
     await housekeeping.seed()
     await review.standings.follow_policy()
     return Rooms(config, db, services, inbox, reading, tasks, runner, urls)

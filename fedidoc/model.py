@@ -131,6 +131,7 @@ class Badge:
     valid_until: int | None = None
     checked: int | None = None
     credential: str | None = None  # its URL
+    valid_from: int | None = None
 
 
 NO_BADGE: Final = Badge(False, "No credential was presented.")

@@ -16,6 +16,7 @@ from fedidoc.cli.console import Console, common, run
 _COMMANDS = {
     "backup": ("archive", "backup"),
     "case": ("cases", "case"),
+    "credential": ("credentials", "credential"),
     "demo": ("demo", "demo"),
     "doctor": ("doctor", "doctor"),
     "follow": ("cases", "follow"),

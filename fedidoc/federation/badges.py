@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from fedidoc.activitypub.addressing import host_of
 from fedidoc.activitypub.errors import DocumentError, FetchError
 from fedidoc.activitypub.fetch import Fetcher
 from fedidoc.clock import HOUR, Clock
 from fedidoc.federation.peering import Peering
+from fedidoc.integrity import encode_multikey
 from fedidoc.model import NO_BADGE, Badge
+from fedidoc.storage.presented import Presented
+from fedidoc.verification.checks import Issuer, presented
 from fedidoc.verification.credentials import Credentials
+from fedidoc.verification.status import StatusBits
 from fedidoc.verification.trust import Trust
 
 MEDIA_TYPES = (
@@ -32,6 +38,32 @@ def is_open(badge: Badge) -> bool:
     return not badge.verified and badge.checked is None and badge != NO_BADGE
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A credential as it came: `document` is what `url` answered at `fetched`."""
+
+    url: str
+    document: bytes
+    fetched: int
+    status_list: str | None
+    status_index: int | None
+    issuer_key: str
+    valid_until: int | None
+
+    def of(self, actor_id: str) -> Presented:
+        """The row that keeps it."""
+        return Presented(
+            actor_id,
+            self.url,
+            self.document,
+            self.fetched,
+            self.status_list,
+            self.status_index,
+            self.issuer_key,
+            self.valid_until,
+        )
+
+
 class Badges:
     """Checks credentials that actors present, through the pinned issuer of their own server."""
 
@@ -50,38 +82,75 @@ class Badges:
         self._clock = clock
 
     async def check(
-        self, actor_uri: str, url: str | None, *, before: Badge = NO_BADGE, fresh: bool = False
-    ) -> Badge:
-        """The badge an actor has now; `is_open` if nothing can be concluded yet.
+        self,
+        actor_uri: str,
+        url: str | None,
+        *,
+        before: Badge = NO_BADGE,
+        kept: Presented | None = None,
+        fresh: bool = False,
+    ) -> tuple[Badge, Seen | None]:
+        """The badge an actor has now, and the credential if one came; `is_open` if nothing can be
+        concluded yet.
 
         `url` is the credential's, which the caller has found to be on the actor's own server.
 
-        `before` is the one it had: when the credential cannot be fetched for a while it holds, for
-        72 hours since it was last checked. `fresh` asks for the status list anew. Never raises.
+        When the credential cannot be fetched for a while, the one that was `kept` is examined: a
+        signed document does not change, and the status list says whether it still counts. Without
+        it the badge `before` holds for 72 hours since it was last checked. `fresh` asks for the
+        status list anew. Never raises.
         """
         if url is None:
-            return NO_BADGE
+            return NO_BADGE, None
         try:
             host = host_of(actor_uri)
             await self._peering.see_issuer(host)
             issuer = self._trust.issuer(host)
             if issuer is None:
-                return Badge(False, f"The credential key of {host} is not known here yet.")
+                return Badge(False, f"The credential key of {host} is not known here yet."), None
             document, _ = await self._fetcher.get_bytes(
                 url, max_bytes=_MAX_BYTES, accept=MEDIA_TYPES, signed=True
             )
         except FetchError as error:
-            if error.transient:
-                return self._held(before)
-            return self._no("The credential could not be had.")
+            if not error.transient:
+                return self._no("The credential could not be had."), None
+            if kept is None or kept.url != url or issuer is None:
+                return self._held(before), None
+            document = kept.document
+            return await self._examine(document, actor_uri, url, issuer, fresh), None
         except DocumentError:
-            return self._no("The credential has no usable address.")
-        badge = await self._credentials.examine(
-            document, actor_uri=actor_uri, issuer=issuer, fetch=self._fetch_list, fresh=fresh
+            return self._no("The credential has no usable address."), None
+        seen = self._seen(url, document, issuer)
+        return await self._examine(document, actor_uri, url, issuer, fresh), seen
+
+    async def status_list(self, uri: str, issuer: Issuer) -> StatusBits | None:
+        """An issuer's status list, asked for if it is due; None if there is none to believe."""
+        return await self._credentials.lists.current(uri, issuer, self._fetch_list)
+
+    async def _examine(
+        self, document: bytes, actor_uri: str, url: str, issuer: Issuer, fresh: bool
+    ) -> Badge:
+        found = await self._credentials.examine(
+            document,
+            actor_uri=actor_uri,
+            issuer=issuer,
+            fetch=self._fetch_list,
+            fresh=fresh,
+            named=url,
         )
-        if badge.verified and badge.credential != url:
-            return self._no("The credential calls itself by another address.")
-        return badge
+        return found.badge
+
+    def _seen(self, url: str, document: bytes, issuer: Issuer) -> Seen:
+        says = presented(document, issuer)
+        return Seen(
+            url,
+            document,
+            self._clock.now(),
+            says.status_list if says else None,
+            says.index if says else None,
+            encode_multikey(issuer.key),
+            says.valid_until if says else None,
+        )
 
     def _no(self, reason: str) -> Badge:
         return Badge(False, reason, checked=self._clock.now())

@@ -96,7 +96,7 @@ class Peering:
             if software == OWN_SOFTWARE:
                 await queues.set_scheme(tx, host, Scheme.RFC9421_ED25519.value)
             if actor is not None and key is not None:
-                pinned = await peers.pin_issuer(tx, host, actor.id, *key)
+                pinned = await peers.pin_issuer(tx, host, actor.id, *key, now=self._clock.now())
         await self._trust.refresh()
         self._log.info("peer_met", host=host, software=software)
         if not pinned:

@@ -19,16 +19,16 @@ from fedidoc.activitypub.guard import Guard
 from fedidoc.activitypub.inspect import ACTOR_TYPES, POST_TYPES
 from fedidoc.clock import DAY, MINUTE, Clock
 from fedidoc.errors import BadInput, NotFound, PeerTrouble
-from fedidoc.federation.badges import Badges, counts, is_open
+from fedidoc.federation.badges import Badges, Seen, counts, is_open
 from fedidoc.federation.bounded import Allowance, Recent
 from fedidoc.federation.keyring import Keyring, keys_in
 from fedidoc.federation.profiles import read_profile
 from fedidoc.federation.urls import Urls
 from fedidoc.log import Log
 from fedidoc.model import NO_BADGE, Actor, Badge
-from fedidoc.storage import actors, cases
+from fedidoc.storage import actors, cases, presented
 from fedidoc.storage import keys as stored_keys
-from fedidoc.storage.engine import Database
+from fedidoc.storage.engine import Database, Transaction
 
 STALE_AFTER = DAY
 _REFRESHES_A_MINUTE = 6
@@ -144,7 +144,7 @@ class Remote:
         vouches for them until it does again, not even a credential that is still to be had."""
         badge = Badge(False, "Their server does not show them any more.", checked=self._clock.now())
         async with self._db.transaction() as tx:
-            await actors.set_badge(tx, actor.id, badge, None)
+            await actors.set_badge(tx, actor.id, badge, None, at=self._clock.now())
 
     async def prefetch(self, uris: set[str], *, refresh: set[str]) -> dict[str, Missing]:
         """See that actors are stored, before a transaction that needs them; what could not be had.
@@ -219,10 +219,11 @@ class Remote:
                 raise FetchError("peer_not_allowed", "The actor's server is not a peer.")
             profile = read_profile(actor, handle_confirmed=await self._confirms_handle(actor))
             before = await actors.by_uri(self._db, actor.id)
-            badge = await self._badges.check(
+            badge, seen = await self._badges.check(
                 actor.id,
                 profile.credential_url,
                 before=before.badge if before else NO_BADGE,
+                kept=await presented.get(self._db, before.id) if before else None,
                 fresh=fresh,
             )
         now = self._clock.now()
@@ -230,7 +231,7 @@ class Remote:
         async with self._db.transaction() as tx:
             stored = await actors.upsert_remote(tx, self._clock, profile)
             await stored_keys.replace_keys(tx, actor.id, stored.id, listed)
-            await actors.set_badge(tx, stored.id, badge, profile.credential_url)
+            await self._keep(tx, stored.id, badge, profile.credential_url, seen)
         self._keyring.forget([key.key_id for key in listed])
         self._missing.drop(uri)
         return replace(stored, badge=badge)
@@ -246,7 +247,7 @@ class Remote:
             return False
 
     async def recheck(self, actor: Actor) -> None:
-        """Fetch a remote actor and its credential again, for the daily task.
+        """Fetch a remote actor and its credential again, for the rounds.
 
         When its server does not answer, the badge alone is looked at again: it may have expired.
         """
@@ -255,10 +256,18 @@ class Remote:
         except (FetchError, DocumentError) as error:
             self._log.info("recheck_failed", host=actor.host, reason=error.reason)
             url = await actors.credential_url(self._db, actor.id)
-            badge = await self._badges.check(actor.uri, url, before=actor.badge)
+            kept = await presented.get(self._db, actor.id)
+            badge, seen = await self._badges.check(actor.uri, url, before=actor.badge, kept=kept)
             async with self._db.transaction() as tx:
-                await actors.set_badge(tx, actor.id, badge, url)
+                await self._keep(tx, actor.id, badge, url, seen)
                 await actors.touch(tx, actor.id, self._clock.now())
+
+    async def _keep(
+        self, tx: Transaction, actor_id: str, badge: Badge, url: str | None, seen: Seen | None
+    ) -> None:
+        await actors.set_badge(tx, actor_id, badge, url, at=self._clock.now())
+        if seen is not None:
+            await presented.put(tx, seen.of(actor_id))
 
 
 def missing(error: ProtocolError) -> Missing:

@@ -1,4 +1,4 @@
-"""Work that is due at some time: meeting peers, looking at badges again, fetching pictures.
+"""Work that is due at some time: meeting peers, rounds of the badges, fetching pictures.
 
 One row for each kind and subject. A kind's handler answers when to run again, None for never; if
 it raises FetchError or DocumentError, the row is tried again, later each time.
@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from fedidoc.activitypub.errors import DocumentError, FetchError, ProtocolError
-from fedidoc.clock import DAY, HOUR, MINUTE, SECOND, Clock
+from fedidoc.clock import MINUTE, SECOND, Clock
 from fedidoc.federation.peering import Peering
 from fedidoc.federation.remote import Remote
 from fedidoc.log import Log
@@ -24,7 +24,6 @@ QUEUE: Final = "tasks"
 PEER: Final = "peer"
 BADGES: Final = "badges"
 
-_BADGES_AT_ONCE = 50
 _LONGEST_PAUSE = 15 * MINUTE
 
 Handler = Callable[[str, Mapping[str, Any]], Awaitable[int | None]]
@@ -83,7 +82,7 @@ class Tasks:
 
 
 class Acquaintance:
-    """The federation's own tasks: peers to meet, badges to look at again."""
+    """Meeting peers: a task for each."""
 
     def __init__(self, db: Database, clock: Clock, peering: Peering, remote: Remote) -> None:
         self._db = db
@@ -93,12 +92,6 @@ class Acquaintance:
 
     def register(self, tasks: Tasks) -> None:
         tasks.add(PEER, self.meet)
-        tasks.add(BADGES, self.look_again)
-
-    async def seed(self) -> None:
-        """Queue what repeats for ever; harmless when it is queued already."""
-        async with self._db.transaction() as tx:
-            await queues.put_task(tx, BADGES, "all", {}, self._clock.now() + HOUR)
 
     async def meet(self, host: str, detail: Mapping[str, Any]) -> int | None:
         """Meet a peer, tried until it is up; then see whether its members' badges hold now."""
@@ -107,11 +100,3 @@ class Acquaintance:
             if not actor.badge.verified:
                 await self._remote.recheck(actor)
         return None
-
-    async def look_again(self, subject: str, detail: Mapping[str, Any]) -> int:
-        """Check credentials that were last looked at a day ago: they expire and are revoked."""
-        now = self._clock.now()
-        due = await actors.stale_badges(self._db, checked_before=now - DAY, limit=_BADGES_AT_ONCE)
-        for actor in due:
-            await self._remote.recheck(actor)
-        return now + (MINUTE if len(due) == _BADGES_AT_ONCE else HOUR)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from fedidoc.clock import Clock
 from fedidoc.model import NO_BADGE, Actor, ActorKind, Badge, Specialty
+from fedidoc.storage import spans
 from fedidoc.storage.engine import Reader, Row, Transaction, among
 from fedidoc.storage.keys import FreshKeys, KeyUse, put_private
 from fedidoc.vault import Vault
@@ -286,16 +287,6 @@ async def touch(tx: Transaction, actor_id: str, now: int) -> None:
     await tx.execute("UPDATE actors SET refreshed = ? WHERE id = ?", (now, actor_id))
 
 
-async def stale_badges(reader: Reader, *, checked_before: int, limit: int) -> list[Actor]:
-    """Remote actors with a credential that was last checked before a moment, oldest id first."""
-    rows = await reader.fetch_all(
-        f"SELECT {_COLUMNS} FROM actors WHERE local = 0 AND credential_url IS NOT NULL"
-        " AND deleted IS NULL AND refreshed < ? ORDER BY refreshed, id LIMIT ?",
-        (checked_before, limit),
-    )
-    return [actor_of(row) for row in rows]
-
-
 async def with_credential_at(reader: Reader, host: str, limit: int = 500) -> list[Actor]:
     """Remote actors of a host that present a credential."""
     rows = await reader.fetch_all(
@@ -307,13 +298,19 @@ async def with_credential_at(reader: Reader, host: str, limit: int = 500) -> lis
 
 
 async def set_badge(
-    tx: Transaction, actor_id: str, badge: Badge, credential_url: str | None
+    tx: Transaction, actor_id: str, badge: Badge, credential_url: str | None, *, at: int
 ) -> None:
-    """Store what this instance concluded of an actor's verification."""
+    """Store what this instance concluded of an actor's verification at a moment."""
+    before = await tx.fetch_value("SELECT badge FROM actors WHERE id = ?", (actor_id,))
     await tx.execute(
         "UPDATE actors SET badge = ?, credential_url = ? WHERE id = ?",
         (_badge_text(badge), credential_url, actor_id),
     )
+    was_verified = before is not None and _read_badge(before).verified
+    if badge.verified and not was_verified:
+        await spans.begin(tx, actor_id, at if badge.valid_from is None else badge.valid_from)
+    elif was_verified and not badge.verified:
+        await spans.end(tx, actor_id, at)
 
 
 async def credential_url(reader: Reader, actor_id: str) -> str | None:

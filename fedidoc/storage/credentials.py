@@ -79,6 +79,30 @@ async def revoke_of(tx: Transaction, actor_id: str, now: int) -> int:
     )
 
 
+async def supersede_of(tx: Transaction, actor_id: str, now: int) -> int:
+    """Mark what an actor holds as renewed: still in force, to be revoked by `retire`."""
+    return await tx.execute(
+        "UPDATE credentials SET superseded = ?"
+        " WHERE actor_id = ? AND revoked IS NULL AND superseded IS NULL",
+        (now, actor_id),
+    )
+
+
+async def retire(tx: Transaction, now: int, *, patience: int) -> int:
+    """Revoke renewed credentials whose successor was announced: its Update was made and no
+    delivery of it waits, or `patience` has passed."""
+    return await tx.execute(
+        "UPDATE credentials SET revoked = ? WHERE superseded IS NOT NULL AND revoked IS NULL"
+        " AND (superseded <= ? OR (EXISTS (SELECT 1 FROM activities u"
+        " WHERE u.actor_id = credentials.actor_id AND u.type = 'Update' AND u.post_id IS NULL"
+        " AND u.created >= credentials.superseded) AND NOT EXISTS (SELECT 1 FROM activities u"
+        " JOIN deliveries d ON d.activity_id = u.id WHERE u.actor_id = credentials.actor_id"
+        " AND u.type = 'Update' AND u.post_id IS NULL AND u.created >= credentials.superseded"
+        " AND d.state = 'waiting')))",
+        (now, now - patience),
+    )
+
+
 async def revoked_indexes(reader: Reader) -> list[int]:
     """Places in the status list whose bit is set."""
     rows = await reader.fetch_all(

@@ -26,6 +26,7 @@ class Peer:
     reason: str | None
     created: int
     contacted: int | None
+    issuer_pinned: int | None = None  # since when the key is, where that was noted
 
     @property
     def heard(self) -> bool:
@@ -54,6 +55,7 @@ def _peer_of(row: Row) -> Peer:
         row["reason"],
         row["created"],
         row["contacted"],
+        row["issuer_pinned"],
     )
 
 
@@ -98,16 +100,20 @@ async def learn(
     )
 
 
-async def pin_issuer(tx: Transaction, host: str, uri: str, key_id: str, key: str) -> bool:
-    """Pin the key (Multikey text) that signs a peer's credentials, at first use.
+async def pin_issuer(
+    tx: Transaction, host: str, uri: str, key_id: str, key: str, *, now: int | None = None
+) -> bool:
+    """Pin the key (Multikey text) that signs a peer's credentials, at first use: `now`.
 
     False if another one is pinned already: it stays, and the peer is flagged in `reason`.
     """
     changed = await tx.execute(
-        "UPDATE peers SET issuer_uri = ?, issuer_key_id = ?, issuer_key = ?"
+        "UPDATE peers SET"
+        " issuer_pinned = CASE WHEN issuer_key IS NULL THEN ? ELSE issuer_pinned END,"
+        " issuer_uri = ?, issuer_key_id = ?, issuer_key = ?"
         " WHERE host = ? AND (issuer_key IS NULL OR"
         " (issuer_uri = ? AND issuer_key_id = ? AND issuer_key = ?))",
-        (uri, key_id, key, host, uri, key_id, key),
+        (now, uri, key_id, key, host, uri, key_id, key),
     )
     if changed:
         return True
@@ -119,7 +125,7 @@ async def unpin_issuer(tx: Transaction, host: str) -> None:
     """Forget the pinned key, so that the next contact pins the one that is shown then."""
     await tx.execute(
         "UPDATE peers SET issuer_uri = NULL, issuer_key_id = NULL, issuer_key = NULL,"
-        " reason = NULL WHERE host = ?",
+        " issuer_pinned = NULL, reason = NULL WHERE host = ?",
         (host,),
     )
 

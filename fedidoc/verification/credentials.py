@@ -7,13 +7,10 @@ birth date. `checks` has the rules that a receiver follows.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
-from weakref import WeakValueDictionary
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -32,13 +29,14 @@ from fedidoc.verification.checks import (
     STATUS_TYPE,
     TYPE,
     Issuer,
-    NotBelieved,
     check,
-    check_status_list,
+    examine,
     status_list_uri,
 )
 from fedidoc.verification.evidence import Assurance
+from fedidoc.verification.examination import Examination
 from fedidoc.verification.status import StatusBits
+from fedidoc.verification.status_lists import KEPT, Fetch, StatusLists
 
 __all__ = ["Credentials", "Issuer", "StatusBits", "check"]
 
@@ -54,10 +52,7 @@ _TERMS: Final = {
     "assurance": NAMESPACE + "assurance",
 }
 _LIST_SIGNED_ANEW: Final = HOUR
-_LIST_CACHED: Final = 6 * HOUR
-
-Fetch = Callable[[str], Awaitable[bytes | None]]
-"""Fetches a document from another instance; None if it cannot be had now."""
+_ANNOUNCED_BY: Final = 2 * DAY
 
 
 class IssuerUrls(Protocol):
@@ -87,8 +82,7 @@ class Credentials:
         self._valid = valid_days * DAY
         self._key: Ed25519PrivateKey | None = None
         self._signed_list: tuple[list[int], int, dict[str, Any]] | None = None
-        # Locks of lists that are being fetched; each is gone when nobody holds it.
-        self._fetching: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self.lists = StatusLists(db, clock)
 
     # Issuing ----------------------------------------------------------------------------------
 
@@ -102,12 +96,14 @@ class Credentials:
         assurance: Assurance,
         *,
         until: int | None = None,
+        supersede: bool = False,
     ) -> dict[str, Any]:
         """Sign a credential for a local actor, put its badge on, and tell peers.
 
-        An earlier credential of the actor is revoked: there is one at a time. `until` (UTC
-        milliseconds) shortens the configured validity, never lengthens it. An empty
-        `jurisdiction` is left out.
+        An earlier credential of the actor is revoked: there is one at a time. With `supersede` (a
+        renewal) that waits until the new one has been announced (`retire`), so that nobody who
+        checks in between finds the member unverified. `until` (UTC milliseconds) shortens the
+        configured validity, never lengthens it. An empty `jurisdiction` is left out.
         """
         now = self._clock.now()
         # The document says whole seconds; the row says the same.
@@ -139,7 +135,10 @@ class Credentials:
             },
             now,
         )
-        await table.revoke_of(tx, actor.id, now)
+        if supersede:
+            await table.supersede_of(tx, actor.id, now)
+        else:
+            await table.revoke_of(tx, actor.id, now)
         text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
         await table.insert(tx, table.Issued(id, actor.id, text, index, now, end, None))
         badge = Badge(
@@ -153,8 +152,9 @@ class Credentials:
             valid_until=end,
             checked=now,
             credential=self._urls.credential(id),
+            valid_from=now // 1000 * 1000,
         )
-        await actors.set_badge(tx, actor.id, badge, badge.credential)
+        await actors.set_badge(tx, actor.id, badge, badge.credential, at=now)
         await self._tell(tx, actor.id, now)
         return document
 
@@ -163,7 +163,7 @@ class Credentials:
         now = self._clock.now()
         if not await table.revoke_of(tx, actor_id, now):
             return False
-        await actors.set_badge(tx, actor_id, NO_BADGE, None)
+        await actors.set_badge(tx, actor_id, NO_BADGE, None, at=now)
         await self._tell(tx, actor_id, now)
         return True
 
@@ -188,6 +188,15 @@ class Credentials:
             until=last.valid_until,
         )
         return True
+
+    async def retire(self, tx: Transaction) -> int:
+        """Revoke credentials that were renewed, once the new ones are announced; how many.
+
+        Announced is: no delivery of the Update that told of it still waits; or two days have
+        passed, for servers that are away longer look at the status list anyway.
+        """
+        now = self._clock.now()
+        return await table.retire(tx, now, patience=_ANNOUNCED_BY)
 
     async def _free_index(self, tx: Transaction) -> int:
         """A place at random, so that its number says nothing of when or to whom it was given."""
@@ -257,6 +266,7 @@ class Credentials:
                     "id": f"{uri}#list",
                     "type": "BitstringStatusList",
                     "statusPurpose": "revocation",
+                    "ttl": KEPT,
                     "encodedList": status.encode(revoked),
                 },
             },
@@ -267,6 +277,12 @@ class Credentials:
 
     # Examining --------------------------------------------------------------------------------
 
+    async def own_issuer(self) -> Issuer:
+        """This instance as other instances know it, to check its own credentials by their rules."""
+        key = await self._signing_key(self._db)
+        urls = self._urls
+        return Issuer(urls.authority, urls.instance_actor, urls.credential_key, key.public_key())
+
     async def examine(
         self,
         document: bytes,
@@ -275,47 +291,22 @@ class Credentials:
         issuer: Issuer,
         fetch: Fetch,
         fresh: bool = False,
-    ) -> Badge:
-        """The badge that a remote actor's credential earns here (`check`).
+        named: str | None = None,
+    ) -> Examination:
+        """The badge that a remote actor's credential earns here, check by check (`checks`).
 
-        The issuer's status list is fetched by `fetch` when the one at hand is older than 6 hours,
-        or always with `fresh` (an actor said that something changed); if that fails, one at hand
-        serves until it is 72 hours old. Not to be called inside a transaction.
+        The issuer's status list is fetched by `fetch` when it is due (`StatusLists.current`), or
+        always with `fresh`. `named` is the address under which the actor presents it. Not to be
+        called inside a transaction.
         """
         self._db.forbid_nesting()
         uri = status_list_uri(document, issuer)
-        bits = await self._status(uri, issuer, fetch, fresh) if uri else None
-        return check(
-            document, actor_uri=actor_uri, trusted=issuer, status=bits, now=self._clock.now()
+        bits = await self.lists.current(uri, issuer, fetch, fresh=fresh) if uri else None
+        return examine(
+            document,
+            actor_uri=actor_uri,
+            trusted=issuer,
+            status=bits,
+            now=self._clock.now(),
+            named=named,
         )
-
-    async def _status(
-        self, uri: str, issuer: Issuer, fetch: Fetch, fresh: bool
-    ) -> StatusBits | None:
-        asked_at = self._clock.now()
-        # Many actors of one server are checked at once; the first fetches the list for all.
-        async with self._fetching.setdefault(uri, asyncio.Lock()):
-            now = self._clock.now()
-            stored = await table.status_list(self._db, uri)
-            kept = self._read_list(stored.document.encode(), uri, issuer) if stored else None
-            if stored is not None and kept is not None:
-                since = asked_at if fresh else now - _LIST_CACHED
-                if since < stored.fetched <= now:
-                    return kept
-            fetched = await fetch(uri)
-            bits = self._read_list(fetched, uri, issuer) if fetched is not None else None
-            if fetched is None or bits is None:
-                return kept
-            if kept is not None and kept.signed_at > bits.signed_at:
-                # Replayed: an older list would undo a revocation.
-                return kept
-            entry = table.StatusList(uri, issuer.uri, fetched.decode(), now)
-            async with self._db.transaction() as tx:
-                await table.put_status_list(tx, entry)
-            return bits
-
-    def _read_list(self, document: bytes, uri: str, issuer: Issuer) -> StatusBits | None:
-        try:
-            return check_status_list(document, uri=uri, trusted=issuer, now=self._clock.now())
-        except NotBelieved:
-            return None

@@ -70,7 +70,9 @@ def decode(text: str) -> bytes:
 class StatusBits:
     """A checked list: made by `credentials.check_status_list` only.
 
-    `signed_at` is the issuer's own time, so that an old list cannot be passed off as fresh.
+    `signed_at` is the issuer's own time, so that an old list cannot be passed off as fresh;
+    `fetched` is when it came here; `ttl` (ms) how long the issuer lets it be kept before asking
+    again, None if it does not say.
     """
 
     uri: str
@@ -78,6 +80,8 @@ class StatusBits:
     bits: bytes
     signed_at: int
     valid_until: int
+    fetched: int | None = None
+    ttl: int | None = None
 
     def __len__(self) -> int:
         return len(self.bits) * 8

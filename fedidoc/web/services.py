@@ -14,6 +14,7 @@ from fedidoc.clinical.profiles import Profiles
 from fedidoc.clock import Clock
 from fedidoc.config import Config
 from fedidoc.federation.remote import Remote
+from fedidoc.verification.dossiers import Dossiers
 from fedidoc.verification.policy import Policy
 from fedidoc.verification.review import Review
 from fedidoc.verification.specialties import Specialties
@@ -38,3 +39,4 @@ class Services:
     profiles: Profiles
     specialties: Specialties
     remote: Remote
+    dossiers: Dossiers

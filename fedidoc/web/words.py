@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from fedidoc.clinical.phi import Kind
 from fedidoc.clock import DAY, HOUR, MINUTE
 from fedidoc.model import Actor, Audience, Badge, CaseState, NotificationKind, PeerPolicy, Role
+from fedidoc.verification.examination import Result, Step
 
 
 class Choice(NamedTuple):
@@ -126,6 +127,97 @@ def assurance(value: str | None) -> str:
     return _ASSURANCES.get(value or "", "The issuer did not say how")
 
 
+class Meaning(NamedTuple):
+    """What a way of verifying says of a person, and what it leaves open; sentences."""
+
+    does: str
+    does_not: str
+
+
+_MEANINGS: Final = {
+    "employer": Meaning(
+        "The hospital or society that employs or enrols them said who they are, on its own word or"
+        " through its sign-in, and vouches for their profession. It is the strongest of the ways.",
+        "It does not mean that anybody here saw the licence again today.",
+    ),
+    "register": Meaning(
+        "Somebody compared what they said with the public register of licences, and saw a document"
+        " of theirs that fits it.",
+        "It does not mean that the register is free of errors, or that they work where they say.",
+    ),
+    "institutional_email": Meaning(
+        "They can read mail at an address of an institution that gives such addresses to its"
+        " clinicians.",
+        "It does not mean that anybody saw a licence or a document, or that nobody else reads that"
+        " address.",
+    ),
+    "vouched": Meaning(
+        "Colleagues who are verified, or the operator of the instance, said that they know them and"
+        " that they are what they say. It is the weakest of the ways.",
+        "It does not mean that a register, a document or an employer was asked.",
+    ),
+}
+_UNKNOWN_MEANING: Final = Meaning(
+    "The issuer did not say how they were verified.",
+    "It does not mean that a register, a document or an employer was asked.",
+)
+_CHECKS: Final = {
+    Step.DOCUMENT: "It can be read in one way only",
+    Step.ISSUER: "Its issuer is trusted",
+    Step.PURPOSE: "It was signed to attest",
+    Step.PROOF: "Nobody changed it",
+    Step.DATES: "It is in force",
+    Step.STATUS: "It was not taken back",
+    Step.SUBJECT: "It is about this account",
+    Step.CONTENT: "It says what was verified",
+    Step.NAMED: "This account names it",
+}
+_RESULTS: Final = {
+    Result.PASSED: "Holds",
+    Result.FAILED: "Does not hold",
+    Result.NOT_MADE: "Not looked at",
+}
+_WAYS_ON: Final = {
+    Step.ISSUER: "The people who run this instance can compare the key with the other server's"
+    " operator, and trust it. Nothing is wrong with the person for that.",
+    Step.DATES: "It ran out. They can have it renewed by the server that issued it; it counts here"
+    " again within a day.",
+    Step.STATUS: "Only the server that issued it can say why, and verify them anew. If the list"
+    " could not be had, it is asked for again every hour.",
+    Step.NAMED: "Their server does not present this credential any more. They can ask its"
+    " operator.",
+}
+
+
+def assurance_meaning(value: str | None) -> Meaning:
+    return _MEANINGS.get(value or "", _UNKNOWN_MEANING)
+
+
+def check(step: Step) -> str:
+    """What a check is about, as a statement that holds or does not."""
+    return _CHECKS[step]
+
+
+def check_result(result: Result) -> str:
+    return _RESULTS[result]
+
+
+def way_on(actor: Actor, failed: Step | None, mine: bool) -> str:
+    """What somebody without a badge that holds can do about it."""
+    if mine:
+        return "Apply, or have your verification renewed: a reviewer here decides."
+    if actor.local:
+        return "They can apply for verification here; a reviewer decides."
+    if failed is not None:
+        return _WAYS_ON.get(
+            failed, "They can ask the people who run their server to issue the credential anew."
+        )
+    return (
+        "If their server verifies its members, they can ask its operator; if it does not, they can"
+        " join one that does."
+    )
+
+
 def badge(value: Badge) -> str:
     """A badge in one line: `Physician · Cardiology`, or `Not verified`."""
     if not value.verified:
@@ -183,6 +275,11 @@ def minute(moment: int) -> str:
     """`12 Nov 2026, 14:03 UTC`."""
     date = datetime.fromtimestamp(moment // 1000, UTC)
     return f"{date.day} {date:%b %Y, %H:%M} UTC"
+
+
+def month(moment: int) -> str:
+    """`November 2026` (UTC)."""
+    return f"{datetime.fromtimestamp(moment // 1000, UTC):%B %Y}"
 
 
 def count(number: int, one: str, many: str = "") -> str:

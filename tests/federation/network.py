@@ -45,6 +45,7 @@ from fedidoc.federation.peering import Peering
 from fedidoc.federation.publications import Publications
 from fedidoc.federation.reading import Reading
 from fedidoc.federation.remote import Remote
+from fedidoc.federation.rounds import Rounds
 from fedidoc.federation.signing import InstanceSigner, SigningKeys
 from fedidoc.federation.tasks import Acquaintance, Tasks
 from fedidoc.federation.urls import Urls
@@ -162,6 +163,8 @@ class Node:
         )  # fmt: skip
         self.tasks = Tasks(self.db, self.clock)
         Acquaintance(self.db, self.clock, self.peering, self.remote).register(self.tasks)
+        self.rounds = Rounds(self.db, self.clock, self.trust, badges, self.remote)
+        self.rounds.register(self.tasks)
         Copying(self.pictures, self.fetcher, self.trust).register(self.tasks)
         self.reading = Reading(
             self.db, self.clock, self.urls, self.trust, self.keyring, self.publications,

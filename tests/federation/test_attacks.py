@@ -449,7 +449,9 @@ async def test_a_revoked_credential_that_is_still_shown_does_not_count(pair: Pai
     ada = await pair.follow()
     async with pair.hospital.db.transaction() as tx:
         await pair.hospital.credentials.revoke(tx, pair.ada.actor_id)
-        await actors.set_badge(tx, pair.ada.actor_id, ada.badge, ada.badge.credential)
+        await actors.set_badge(
+            tx, pair.ada.actor_id, ada.badge, ada.badge.credential, at=pair.network.clock.now()
+        )
     pair.network.clock.advance(DAY)
     await pair.society.remote.recheck(ada)
     there = await actors.by_uri(pair.society.db, ada.uri)

@@ -103,7 +103,7 @@ async def test_a_refresh_keeps_id_and_badge(any_database: Database) -> None:
     first = await remote(any_database, "bob")
     badge = Badge(True, "ok", specialty=Specialty("207RC0000X", "Cardiology"), issuer="a.example")
     async with any_database.transaction() as tx:
-        await actors.set_badge(tx, first.id, badge, "https://away.example/c/1")
+        await actors.set_badge(tx, first.id, badge, "https://away.example/c/1", at=1)
     again = await remote(any_database, "bob", name="Robert")
     assert (again.id, again.name, again.badge) == (first.id, "Robert", badge)
 

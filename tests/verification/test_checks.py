@@ -122,6 +122,7 @@ def test_a_good_credential_makes_a_badge() -> None:
         valid_until=NOW + 300 * DAY,
         checked=NOW,
         credential=f"{BASE}/credentials/abc",
+        valid_from=NOW - DAY,
     )
 
 

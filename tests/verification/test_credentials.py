@@ -53,9 +53,10 @@ class Wire:
 
 
 async def examine(house: House, document: bytes, wire: Wire, *, fresh: bool = False) -> Badge:
-    return await house.credentials.examine(
+    found = await house.credentials.examine(
         document, actor_uri=ACTOR, issuer=await issuer_of(house), fetch=wire.fetch, fresh=fresh
     )
+    return found.badge
 
 
 async def test_what_is_issued_here_is_believed_elsewhere(any_house: House) -> None:
@@ -275,10 +276,10 @@ async def test_an_older_list_does_not_take_the_place_of_a_newer_one(house: House
     async def replayed(url: str) -> bytes | None:
         return before
 
-    badge = await house.credentials.examine(
+    found = await house.credentials.examine(
         document, actor_uri=ACTOR, issuer=await issuer_of(house), fetch=replayed, fresh=True
     )
-    assert "revoked" in badge.reason
+    assert "revoked" in found.badge.reason
 
 
 async def test_a_list_that_somebody_else_slipped_in_is_not_kept(house: House) -> None:
@@ -293,9 +294,10 @@ async def test_a_list_that_somebody_else_slipped_in_is_not_kept(house: House) ->
     async def forged(url: str) -> bytes | None:
         return json.dumps(empty).encode()
 
-    badge = await house.credentials.examine(
+    found = await house.credentials.examine(
         document, actor_uri=ACTOR, issuer=await issuer_of(house), fetch=forged
     )
+    badge = found.badge
     assert not badge.verified and "could not be had" in badge.reason
     assert await table.status_list(house.db, house.urls.status_list) is None
     assert "revoked" in (await examine(house, document, wire)).reason

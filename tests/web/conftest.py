@@ -28,6 +28,7 @@ from fedidoc.storage import actors, people
 from fedidoc.storage import cases as stored
 from fedidoc.storage.actors import RemoteProfile
 from fedidoc.storage.engine import Transaction
+from fedidoc.verification.dossiers import Dossiers
 from fedidoc.verification.specialties import Specialties
 from fedidoc.verification.trust import Trust
 from fedidoc.web.pages import create_pages
@@ -184,6 +185,7 @@ async def site(house: House, tmp_path: Path) -> AsyncIterator[Site]:
         profiles=Profiles(db, clock),
         specialties=Specialties(db),
         remote=Remote(db, fetcher, guard, urls, clock, trust, keyring, badges),
+        dossiers=Dossiers(db, clock, house.credentials, trust),
     )
     yield Site(house, services, create_pages(services))
     await fetcher.close()

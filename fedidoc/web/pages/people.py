@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from quart import Blueprint, redirect, request
+from quart import Blueprint, make_response, redirect, request
 
 from fedidoc.errors import BadInput, FedidocError, NotFound
 from fedidoc.model import Account, Actor, FollowState, Page
+from fedidoc.verification.examination import Result
 from fedidoc.web import forms, gate
 from fedidoc.web.gate import Response
 from fedidoc.web.pages.specialties import chosen_specialty
@@ -58,10 +59,54 @@ async def follow_list(handle: str, which: str) -> Response:
 
 @blueprint.get("/badge/<actor_id>")
 async def badge(actor_id: str) -> Response:
+    actor, mine = await _badge_of(actor_id)
+    dossier = await gate.services().dossiers.of(actor)
+    found = dossier.examination
+    shown, failed = actor.badge, None
+    if found is not None:
+        failed = next((c.step for c in found.checks if c.result is Result.FAILED), None)
+        if shown.verified and failed is not None:
+            # It was concluded earlier, and does not hold any more.
+            shown = found.badge
+    return await page(
+        "people/badge.html",
+        actor=actor,
+        mine=mine,
+        b=shown,
+        dossier=dossier,
+        checks=found.checks if found else (),
+        failed=failed,
+        file=_file_name(actor, "credential"),
+        list_file=_file_name(actor, "status-list"),
+    )
+
+
+@blueprint.get("/badge/<actor_id>/<any('credential', 'status-list'):which>")
+async def badge_document(actor_id: str, which: str) -> Response:
+    """The credential, or its issuer's status list, byte for byte as it was checked."""
+    actor, _ = await _badge_of(actor_id)
+    dossier = await gate.services().dossiers.of(actor)
+    document = dossier.document if which == "credential" else dossier.status_list
+    if document is None:
+        raise NotFound
+    response = await make_response(document)
+    response.headers["Content-Type"] = "application/vc+ld+json"
+    response.headers["Content-Disposition"] = f'attachment; filename="{_file_name(actor, which)}"'
+    return response
+
+
+async def _badge_of(actor_id: str) -> tuple[Actor, bool]:
+    """The actor, and whether it is the visitor's own: theirs to see before they are verified."""
     account = gate.member()
     if account.actor_id != actor_id:
         gate.clinician()
-    return await page("people/badge.html", actor=await gate.services().profiles.get(actor_id))
+    return await gate.services().profiles.get(actor_id), account.actor_id == actor_id
+
+
+def _file_name(actor: Actor, what: str) -> str:
+    """A name for a download that means nothing to a shell or a header."""
+    name = "".join(c if c.isascii() and (c.isalnum() or c in ".-") else "_" for c in actor.handle)
+    return f"{name.strip('._')[:80]}.{what}.json"
 
 
 @blueprint.get("/find")
