@@ -176,7 +176,7 @@ async def _furnish(
     policy = Policy.of(config.levels, config.membership.roles, config.review.automatic)
     review = Review(
         db, clock, vault, Nppes(db), credentials, roles=config.membership.roles, notify=notify,
-        policy=policy,
+        policy=policy, four_eyes=config.review.four_eyes,
     )  # fmt: skip
     # Medicine
     pictures = Pictures(db, clock, config.media_folder, config.media.max_bytes)
@@ -240,6 +240,7 @@ async def _furnish(
     await rounds.seed()
     await housekeeping.seed()
     await review.standings.follow_policy()
+    await review.remember_licences()
     return Rooms(config, db, services, inbox, reading, tasks, runner, urls)
 
 

@@ -148,14 +148,56 @@ async def count(reader: Reader, states: Collection[str]) -> int:
     return int(await reader.fetch_value(f"SELECT COUNT(*) FROM applications WHERE {where}", params))
 
 
+async def counts(reader: Reader) -> dict[str, int]:
+    """How many there are in each state that has any."""
+    rows = await reader.fetch_all("SELECT state, COUNT(*) AS many FROM applications GROUP BY state")
+    return {row["state"]: int(row["many"]) for row in rows}
+
+
 async def with_npi(reader: Reader, npi_mac: str, *, besides: str) -> list[Application]:
     """The applications of other accounts than `besides` with the same NPI, latest first."""
+    return await _with(reader, "npi_mac", npi_mac, besides)
+
+
+async def with_licence(reader: Reader, licence_mac: str, *, besides: str) -> list[Application]:
+    """The same for a licence number of one jurisdiction."""
+    return await _with(reader, "licence_mac", licence_mac, besides)
+
+
+async def _with(reader: Reader, column: str, mac: str, besides: str) -> list[Application]:
     rows = await reader.fetch_all(
-        f"{_SELECT} WHERE a.npi_mac = ? AND a.account_id <> ?"
+        f"{_SELECT} WHERE a.{column} = ? AND a.account_id <> ?"
         " ORDER BY a.created DESC, a.id LIMIT 20",
-        (npi_mac, besides),
+        (mac, besides),
     )
     return [_application_of(row) for row in rows]
+
+
+async def shared(reader: Reader, ids: Collection[str]) -> dict[str, int]:
+    """Of the applications, those whose NPI or licence other accounts have claimed too, with how
+    many those are."""
+    where, params = among("mine.id", ids)
+    rows = await reader.fetch_all(
+        "SELECT mine.id, COUNT(DISTINCT theirs.account_id) AS many"
+        " FROM applications mine JOIN applications theirs"
+        " ON (theirs.npi_mac = mine.npi_mac OR theirs.licence_mac = mine.licence_mac)"
+        f" AND theirs.account_id <> mine.account_id WHERE {where} GROUP BY mine.id",
+        params,
+    )
+    return {row["id"]: int(row["many"]) for row in rows}
+
+
+async def without_licence_mac(reader: Reader, after: str, limit: int) -> list[Application]:
+    """Those behind the id `after` that were filed without a licence number, or before licences
+    were looked up by a digest."""
+    rows = await reader.fetch_all(
+        f"{_SELECT} WHERE a.licence_mac IS NULL AND a.id > ? ORDER BY a.id LIMIT ?", (after, limit)
+    )
+    return [_application_of(row) for row in rows]
+
+
+async def set_licence_mac(tx: Transaction, id: str, licence_mac: str) -> None:
+    await tx.execute("UPDATE applications SET licence_mac = ? WHERE id = ?", (licence_mac, id))
 
 
 async def move(

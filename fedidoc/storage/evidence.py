@@ -86,6 +86,22 @@ async def kinds_of(
     return {account_id: frozenset(kinds) for account_id, kinds in found.items()}
 
 
+async def ends_of(
+    reader: Reader, account_ids: Collection[str], now: int
+) -> dict[str, tuple[int, ...]]:
+    """When what counts now runs out, for many accounts at once."""
+    where, params = among("account_id", account_ids)
+    rows = await reader.fetch_all(
+        f"SELECT account_id, valid_until FROM evidence WHERE {where} AND withdrawn IS NULL"
+        " AND valid_until > ?",
+        (*params, now),
+    )
+    found: dict[str, tuple[int, ...]] = {}
+    for row in rows:
+        found[row["account_id"]] = (*found.get(row["account_id"], ()), row["valid_until"])
+    return found
+
+
 async def withdraw(tx: Transaction, id: str, *, at: int, by: str, why_sealed: bytes) -> bool:
     """False if it is unknown or was withdrawn already."""
     changed = await tx.execute(

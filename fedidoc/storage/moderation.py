@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import rfc8785
 
-from fedidoc.storage.statements import Reader, Row, Transaction
+from fedidoc.storage.statements import Reader, Row, Transaction, among
 
 _FIRST = "0" * 64
 _PAGE = 500
@@ -87,16 +87,78 @@ async def export(reader: Reader, *, after: int = 0) -> AsyncIterator[AuditRow]:
     while rows := await _page(reader, after):
         for row in rows:
             after = row["number"]
-            yield AuditRow(
-                number=after,
-                at=row["at"],
-                who=row["who"],
-                action=row["action"],
-                subject=row["subject"],
-                detail=json.loads(row["detail"]),
-                previous=row["previous"],
-                digest=row["digest"],
-            )
+            yield _row_of(row)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The newest row: kept elsewhere, it shows later whether rows were cut off or rewritten."""
+
+    number: int
+    digest: str
+
+
+async def head(reader: Reader) -> Head:
+    """Number 0 and zeros while nothing was decided."""
+    row = await reader.fetch_one("SELECT number, digest FROM audit ORDER BY number DESC LIMIT 1")
+    return Head(row["number"], row["digest"]) if row else Head(0, _FIRST)
+
+
+async def has(reader: Reader, digest: str) -> bool:
+    """Whether a row has this digest, as a head that was kept must."""
+    found = await reader.fetch_value("SELECT 1 FROM audit WHERE digest = ? LIMIT 1", (digest,))
+    return found is not None or digest == _FIRST
+
+
+async def newest(
+    reader: Reader, *, before: int | None = None, action: str = "", limit: int = 50
+) -> list[AuditRow]:
+    """Rows before number `before`, the newest first; of one action if that is given."""
+    rows = await reader.fetch_all(
+        "SELECT * FROM audit WHERE number < ? AND (? = '' OR action = ?)"
+        " ORDER BY number DESC LIMIT ?",
+        (2**62 if before is None else before, action, action, limit),
+    )
+    return [_row_of(row) for row in rows]
+
+
+async def about(reader: Reader, subjects: Collection[str], *, limit: int = 200) -> list[AuditRow]:
+    """Rows about any of the subjects, oldest first: the last `limit` of them."""
+    where, params = among("subject", subjects)
+    rows = await reader.fetch_all(
+        f"SELECT * FROM audit WHERE {where} ORDER BY number DESC LIMIT ?", (*params, limit)
+    )
+    return [_row_of(row) for row in reversed(rows)]
+
+
+async def actions(reader: Reader) -> list[str]:
+    """Every action that was ever recorded, by name."""
+    rows = await reader.fetch_all("SELECT DISTINCT action FROM audit ORDER BY action")
+    return [row["action"] for row in rows]
+
+
+def check(row: AuditRow, number: int, previous: str) -> bool:
+    """Whether a row of an export is the whole row `number` behind the digest `previous`."""
+    if (row.number, row.previous) != (number, previous):
+        return False
+    try:
+        digest = _digest(number, row.at, row.who, row.action, row.subject, row.detail, row.previous)
+    except (ValueError, RecursionError):
+        return False
+    return digest == row.digest
+
+
+def _row_of(row: Row) -> AuditRow:
+    return AuditRow(
+        number=row["number"],
+        at=row["at"],
+        who=row["who"],
+        action=row["action"],
+        subject=row["subject"],
+        detail=json.loads(row["detail"]),
+        previous=row["previous"],
+        digest=row["digest"],
+    )
 
 
 async def _page(reader: Reader, after: int) -> list[Row]:

@@ -200,6 +200,13 @@ async def list_accounts(reader: Reader, *, after: str, limit: int) -> list[Accou
     return [account_of(row) for row in rows]
 
 
+async def usernames(reader: Reader, account_ids: Collection[str]) -> dict[str, str]:
+    """Usernames by account id; those that are no accounts are left out."""
+    where, params = among("id", account_ids)
+    rows = await reader.fetch_all(f"SELECT id, username FROM accounts WHERE {where}", params)
+    return {row["id"]: row["username"] for row in rows}
+
+
 async def count_accounts(reader: Reader) -> int:
     return int(await reader.fetch_value("SELECT COUNT(*) FROM accounts"))
 

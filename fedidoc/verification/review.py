@@ -6,23 +6,24 @@
 
 A reviewer is an admin who is not the applicant. Approval records evidence, issues the credential
 and tells the member and the peers in one transaction. Whatever two reviewers do at once, or one
-reviewer's double click, an application is decided once.
+reviewer's double click, an application is decided once. With four eyes the first approval is a
+proposal, and that of a second reviewer, for the same evidence and the same claim, decides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from fedidoc.clock import Clock
 from fedidoc.errors import BadInput, Conflict, Forbidden, NotFound
 from fedidoc.model import Account, NotificationKind, Page, Role, Standing
-from fedidoc.storage import applications, moderation, people
+from fedidoc.storage import applications, moderation, people, reviewing
 from fedidoc.storage.applications import Application
 from fedidoc.storage.engine import Database, Reader, Transaction
 from fedidoc.vault import Vault
-from fedidoc.verification import claims
+from fedidoc.verification import claims, remarks
 from fedidoc.verification.claims import Claim
 from fedidoc.verification.credentials import Credentials
 from fedidoc.verification.desk import (
@@ -31,18 +32,24 @@ from fedidoc.verification.desk import (
     ApplicationView,
     Desk,
     Desks,
+    ExclusionLists,
     State,
+    claim_digest,
+    may_review,
 )
 from fedidoc.verification.evidence import EvidenceKind, Records
+from fedidoc.verification.exclusions import Exclusions
 from fedidoc.verification.policy import Policy
 from fedidoc.verification.registries import Register
+from fedidoc.verification.remarks import Remarks
 from fedidoc.verification.specialties import Specialties
 from fedidoc.verification.standings import Notify, Standings
+from fedidoc.verification.urgency import Cause
+from fedidoc.verification.worklist import Worklist, Worklists
 
 __all__ = ["GRAPH", "OPEN", "ApplicationView", "Claim", "Desk", "Review", "State"]
 
 _MAY_APPLY: Final = (Standing.NEW, Standing.REFUSED)
-_MOST_REASON: Final = 1000
 
 
 class Review:
@@ -59,15 +66,23 @@ class Review:
         roles: Collection[str],
         notify: Notify,
         policy: Policy,
+        four_eyes: bool = False,
+        lists: ExclusionLists | None = None,
     ) -> None:
-        """`roles` may apply."""
+        """`roles` may apply. `lists` are the exclusion lists in the database unless others are
+        given."""
         self._db = db
         self._clock = clock
         self.records = Records(clock, vault)
         self.standings = Standings(db, clock, credentials, policy, notify)
         self._policy = policy
         self._specialties = Specialties(db)
-        self._desks = Desks(vault, register, self._specialties, self.records)
+        self._four_eyes = four_eyes
+        self._desks = Desks(
+            vault, register, lists or Exclusions(db), self._specialties, self.records, policy
+        )
+        self._remarks = Remarks(clock, vault, self._desks)
+        self._worklists = Worklists(clock, self._desks)
         self._roles = frozenset(roles)
         self._notify = notify
 
@@ -85,21 +100,18 @@ class Review:
             if known is None:
                 raise BadInput("Choose a specialty from the list.", field="specialty")
             claim = replace(claim, specialty=known)
-        now = self._clock.now()
         async with self._db.transaction() as tx:
             latest = await applications.current(tx, account.id)
             if latest is not None and latest.state == State.ASKED:
                 await self._move(tx, latest.id, State.APPLIED, by=None, reason=None)
-                await applications.rewrite(tx, latest.id, **self._desks.columns(latest.id, claim))
+                await self._rewrite(tx, latest.id, claim)
+                await self._record(tx, account.id, "application_answered", latest.id, {})
                 return latest.id
             moved = await people.move_standing(tx, account.id, _MAY_APPLY, Standing.APPLIED)
             if not moved:
                 raise Conflict("Your application is with the reviewers, or decided already.")
-            id = self._clock.random_id()
-            await applications.insert(
-                tx, id=id, account_id=account.id, state=State.APPLIED.value, now=now,
-                **self._desks.columns(id, claim),
-            )  # fmt: skip
+            id = await self._file(tx, account, claim)
+            await self._record(tx, account.id, "application_filed", id, {})
             return id
 
     async def withdraw(self, account: Account) -> None:
@@ -110,6 +122,8 @@ class Review:
                 raise Conflict("There is no open application to withdraw.")
             await self._move(tx, latest.id, State.WITHDRAWN, by=account.id, reason=None)
             await people.move_standing(tx, account.id, [Standing.APPLIED], Standing.NEW)
+            await reviewing.drop_proposal(tx, latest.id)
+            await self._record(tx, account.id, "application_withdrawn", latest.id, {})
 
     async def current(self, account: Account) -> ApplicationView | None:
         """The member's own latest application."""
@@ -130,6 +144,19 @@ class Review:
         shown = found[:limit]
         older = f"{shown[-1].created}.{shown[-1].id}" if len(found) > limit else None
         return Page(tuple(self._desks.view(a) for a in shown), older)
+
+    async def worklist(
+        self,
+        state: State = State.APPLIED,
+        page: str | None = None,
+        *,
+        by: Account,
+        cause: Cause | None = None,
+        role: Role | None = None,
+    ) -> Worklist:
+        """What waits in an open state, the most urgent first, with counts for the reviewer."""
+        await self._reviewer(self._db, by)
+        return await self._worklists.page(self._db, state, cause=cause, role=role, page=page)
 
     async def waiting(self) -> int:
         """How many wait for a reviewer."""
@@ -154,7 +181,7 @@ class Review:
     async def _turn_away(
         self, application_id: str, by: Account, reason: str, state: State
     ) -> ApplicationView:
-        reason = _tidy_reason(reason)
+        reason = remarks.tidy(reason)
         async with self._db.transaction() as tx:
             await self._lock(tx, application_id)
             reviewer = await self._reviewer(tx, by)
@@ -162,6 +189,7 @@ class Review:
             if found.state == state:
                 return self._desks.view(found)  # the second click of two
             await self._move(tx, found.id, state, by=reviewer.id, reason=reason)
+            await reviewing.drop_proposal(tx, found.id)
             if state is State.REFUSED:
                 await people.move_standing(
                     tx, found.account.id, [Standing.APPLIED], Standing.REFUSED
@@ -176,36 +204,83 @@ class Review:
         by: Account,
         reason: str,
         kinds: Collection[EvidenceKind] = (EvidenceKind.VOUCHES,),
+        *,
+        seen: str = "",
     ) -> ApplicationView:
         """Verify the applicant: each of `kinds`, with `reason`, is evidence that is recorded
-        (sealed), beside what is held already.
+        (sealed), beside what is held already. Where four eyes are asked for, the first reviewer's
+        approval is only noted, and the application stays as it is.
 
-        Conflict if policy gives no level for it, somebody else decided or the applicant changed the
-        claim meanwhile, or the desk has a blocker. The second click of two answers the same as the
-        first.
+        `seen` is the digest of the claim that the reviewer saw. Conflict if the claim is another
+        one, somebody else decided meanwhile, policy gives no level for the evidence, or the desk
+        has a blocker. The second click of two answers the same as the first.
         """
-        reason = _tidy_reason(reason)
+        reason = remarks.tidy(reason)
         before = await applications.get(self._db, application_id)
         if before is None:
             raise NotFound
         async with self._db.transaction() as tx:
             await self._lock(tx, application_id)
-            if before.npi_mac:
-                await tx.lock(f"npi {before.npi_mac}")
+            await self._lock_numbers(tx, before)
             reviewer = await self._reviewer(tx, by)
             found = await self._undecided(tx, application_id, reviewer, State.APPROVED)
             if found.state == State.APPROVED:
                 return self._desks.view(found)
-            if found.claim_sealed != before.claim_sealed:
+            if claim_digest(found) != (seen or claim_digest(before)):
                 raise Conflict("The applicant changed the application meanwhile; look again.")
-            desk = await self._desks.desk(tx, found, reviewer)
-            if desk.blockers:
-                raise Conflict(desk.blockers[0])
-            if not set(kinds) <= set(desk.kinds):
+            findings = await self._desks.findings(tx, found)
+            if findings.blockers:
+                raise Conflict(findings.blockers[0])
+            if not set(kinds) <= set(findings.kinds):
                 raise BadInput("This evidence cannot be given here; choose another.", field="kinds")
+            held = await self.standings.kinds(tx, found.account.id)
+            if self._policy.level_for(found.profession, held | set(kinds)) is None:
+                raise Conflict(
+                    "By this instance's policy this evidence gives no level; see below what does."
+                )
+            first = None
+            if self._four_eyes:
+                first = (await self._desks.proposals(tx, [found])).get(found.id)
+                if first is None or {*first.kinds} != {*kinds}:
+                    await self._remarks.propose(tx, found, reviewer, reason, kinds)
+                    return self._desks.view(found)
+                if first.by_id == reviewer.id:
+                    return self._desks.view(found)  # nobody confirms their own
             await self._move(tx, found.id, State.APPROVED, by=reviewer.id, reason=None)
-            await self._verify(tx, found, kinds, reason, reviewer.id)
+            if first is not None:
+                # What is on file is what the first one saw; both have said so in words.
+                reason = f"{first.words}\nConfirmed by {reviewer.username}: {reason}"
+            witness = first.by_id if first is not None else reviewer.id
+            await self._verify(tx, found, kinds, reason, reviewer.id, witness=witness)
             return await self._again(tx, found.id)
+
+    async def note(self, application_id: str, by: Account, text: str) -> None:
+        """Leave words for the other reviewers; they stay, sealed, with the application."""
+        async with self._db.transaction() as tx:
+            reviewer, found = await self._both(tx, application_id, by)
+            await self._remarks.note(tx, found, reviewer, text)
+
+    async def judge(self, application_id: str, by: Account, key: str, words: str) -> None:
+        """Say what an exclusion list's entry is: another person, waived, … NotFound for an entry
+        that the claim does not hit (any more)."""
+        async with self._db.transaction() as tx:
+            await self._lock(tx, application_id)
+            reviewer, found = await self._both(tx, application_id, by)
+            if State(found.state) not in OPEN:
+                raise Conflict(f"This application is {found.state} already.")
+            await self._remarks.judge(tx, found, reviewer, key, words)
+
+    async def _both(
+        self, tx: Transaction, application_id: str, by: Account
+    ) -> tuple[Account, Application]:
+        """The reviewer, and the application of somebody else."""
+        reviewer = await self._reviewer(tx, by)
+        found = await applications.get(tx, application_id)
+        if found is None:
+            raise NotFound
+        if found.account.id == reviewer.id:
+            raise Forbidden("Nobody decides on their own application; ask another reviewer.")
+        return reviewer, found
 
     async def verify_directly(self, account_id: str, reason: str, by: str) -> ApplicationView:
         """Verify a member on the operator's own word, with a reason (`member add --verified-by`).
@@ -213,20 +288,24 @@ class Review:
         An open application of the member is approved by it. Conflict if the member is verified or
         suspended; BadInput for staff, who are no clinicians.
         """
-        reason = _tidy_reason(reason)
+        reason = remarks.tidy(reason)
         async with self._db.transaction() as tx:
             account = await self._clinician(tx, account_id)
             found = await self._approved(tx, account, by)
             await self._verify(tx, found, [EvidenceKind.OPERATOR], reason, by)
             return await self._again(tx, found.id)
 
-    async def settle(self, tx: Transaction, account_id: str, by: str) -> bool:
+    async def settle(
+        self, tx: Transaction, account_id: str, by: str, claim: Claim | None = None
+    ) -> bool:
         """After a member's evidence changed, in the same transaction: let follow what needs nobody
         to decide; whether the member is verified then.
 
         A verified member keeps, changes or loses the level (`Standings.weigh`). Another one is
         verified if what is held includes evidence that the configuration calls automatic and it
-        gives a level; an open application is approved by it, unless something stands against that.
+        gives a level. `claim` is what that evidence itself says of the person: it takes the place
+        of what the member claimed; without it nobody is verified as something else than the
+        account's role. If something stands against it, the application waits for a reviewer.
         """
         await tx.lock(f"account {account_id}")
         account = await people.account(tx, account_id)
@@ -235,16 +314,34 @@ class Review:
         if account.standing is Standing.VERIFIED:
             return await self.standings.weigh(tx, account, by) is not None
         kinds = await self.standings.kinds(tx, account.id)
-        suspended = account.standing is Standing.SUSPENDED
-        if suspended or not self._policy.is_automatic(account.role, kinds):
+        role = claim.profession if claim is not None else account.role
+        if not self._policy.is_automatic(role, kinds):
             return False
         latest = await applications.current(tx, account.id)
-        if latest is not None and State(latest.state) in OPEN:
-            await self._lock(tx, latest.id)
-            if (await self._desks.desk(tx, latest, account, own=True)).blockers:
+        if latest is None or State(latest.state) not in OPEN:
+            if not await people.move_standing(tx, account.id, _MAY_APPLY, Standing.APPLIED):
                 return False
-        await self._verify(tx, await self._approved(tx, account, by), (), "", by)
+            id = await self._file(tx, account, claim or _bare_claim(account))
+        else:
+            id = latest.id
+            await self._lock(tx, id)
+            if claim is not None:
+                note = self._desks.view(latest).claim.note
+                await self._rewrite(tx, id, replace(claim, note=note))
+            elif latest.profession is not role:
+                return False
+        found = await applications.get(tx, id)
+        assert found is not None  # it was read or written just now
+        await self._lock_numbers(tx, found)
+        if (await self._desks.findings(tx, found)).blockers:
+            return False
+        await self._move(tx, id, State.APPROVED, by=by, reason=None)
+        await self._verify(tx, found, (), "", by)
         return True
+
+    async def remember_licences(self) -> None:
+        """Make licences findable that were claimed before they were; for the start."""
+        await self._desks.remember_licences(self._db)
 
     async def lapse(self, limit: int = 200) -> int:
         """End verifications whose credential has run out; how many. Those members apply anew."""
@@ -261,7 +358,7 @@ class Review:
         return account
 
     async def _approved(self, tx: Transaction, account: Account, by: str) -> Application:
-        """The member's open application, moved to approved; an empty one if there is none."""
+        """The member's open application, moved to approved; a bare one if there is none."""
         latest = await applications.current(tx, account.id)
         if latest is not None and State(latest.state) in OPEN:
             id = latest.id
@@ -269,16 +366,25 @@ class Review:
             moved = await people.move_standing(tx, account.id, _MAY_APPLY, Standing.APPLIED)
             if not moved:
                 raise Conflict(f"{account.username} is {account.standing.value} already.")
-            id = self._clock.random_id()
-            claim = Claim("", account.role, "", "", "", account.specialty)
-            await applications.insert(
-                tx, id=id, account_id=account.id, state=State.APPLIED.value,
-                now=self._clock.now(), **self._desks.columns(id, claim),
-            )  # fmt: skip
+            id = await self._file(tx, account, _bare_claim(account))
         await self._move(tx, id, State.APPROVED, by=by, reason=None)
         found = await applications.get(tx, id)
         assert found is not None  # it was just written
         return found
+
+    async def _file(self, tx: Transaction, account: Account, claim: Claim) -> str:
+        id = self._clock.random_id()
+        await applications.insert(
+            tx, id=id, account_id=account.id, state=State.APPLIED.value, now=self._clock.now(),
+            **self._desks.columns(id, claim),
+        )  # fmt: skip
+        return id
+
+    async def _rewrite(self, tx: Transaction, id: str, claim: Claim) -> None:
+        """Another claim: what reviewers said was about the one before."""
+        await applications.rewrite(tx, id, **self._desks.columns(id, claim))
+        await reviewing.drop_proposal(tx, id)
+        await reviewing.forget_judgements(tx, id)
 
     async def _verify(
         self,
@@ -287,12 +393,17 @@ class Review:
         kinds: Collection[EvidenceKind],
         reason: str,
         by: str,
+        *,
+        witness: str = "",
     ) -> None:
-        """What follows from an approval; the application has moved already."""
+        """What follows from an approval; the application has moved already. `witness` saw the
+        evidence, if that is somebody else."""
+        await reviewing.drop_proposal(tx, found.id)
         for kind in dict.fromkeys(kinds):
             await self.records.record(
-                tx, found.account.id, kind, detail=reason, by=by, application_id=found.id
-            )
+                tx, found.account.id, kind, detail=reason, by=witness or by,
+                application_id=found.id,
+            )  # fmt: skip
         level = await self.standings.give(
             tx, found.account, found.profession, found.specialty, found.jurisdiction
         )
@@ -302,15 +413,17 @@ class Review:
         """One decision at a time, so that the second of two clicks sees what the first did."""
         await tx.lock(f"application {application_id}")
 
+    async def _lock_numbers(self, tx: Transaction, found: Application) -> None:
+        """One number, one member: of two that are approved at once the second sees the first."""
+        for name, mac in (("licence", found.licence_mac), ("npi", found.npi_mac)):
+            if mac is not None:
+                await tx.lock(f"{name} {mac}")
+
     async def _undecided(
         self, tx: Transaction, application_id: str, reviewer: Account, after: State
     ) -> Application:
         """The application if the reviewer may move it to `after`, or has done so just now."""
-        found = await applications.get(tx, application_id)
-        if found is None:
-            raise NotFound
-        if found.account.id == reviewer.id:
-            raise Forbidden("Nobody decides on their own application; ask another reviewer.")
+        _, found = await self._both(tx, application_id, reviewer)
         state = State(found.state)
         if after not in GRAPH[state] and not (state is after and found.decided_by == reviewer.id):
             who = found.decider or found.decided_by or "somebody"
@@ -334,7 +447,7 @@ class Review:
     async def _reviewer(self, reader: Reader, by: Account) -> Account:
         """The reviewer as the database has them now: a session may be older than a demotion."""
         reviewer = await people.account(reader, by.id)
-        if reviewer is None or not reviewer.admin or reviewer.standing is Standing.SUSPENDED:
+        if reviewer is None or not may_review(reviewer):
             raise Forbidden("Only reviewers see applications.")
         return reviewer
 
@@ -344,18 +457,13 @@ class Review:
         return self._desks.view(found)
 
     async def _record(
-        self, tx: Transaction, by: str, action: str, subject: str, detail: dict[str, str]
+        self, tx: Transaction, by: str, action: str, subject: str, detail: dict[str, Any]
     ) -> None:
         await moderation.append(tx, self._clock.now(), by, action, subject, detail)
 
 
-def _tidy_reason(reason: str) -> str:
-    reason = claims.tidy_lines(reason)
-    if not reason:
-        raise BadInput("Give a reason.", field="reason")
-    if len(reason) > _MOST_REASON:
-        raise BadInput(f"Keep the reason under {_MOST_REASON} characters.", field="reason")
-    return reason
+def _bare_claim(account: Account) -> Claim:
+    return Claim("", account.role, "", "", "", account.specialty)
 
 
 def _read_cursor(text: str | None) -> tuple[int, str] | None:
