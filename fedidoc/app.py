@@ -28,7 +28,7 @@ from fedidoc.clinical.notifications import Notifications
 from fedidoc.clinical.profiles import Profiles
 from fedidoc.clock import DAY, HOUR, Clock
 from fedidoc.config import Config
-from fedidoc.errors import FedidocError
+from fedidoc.errors import ConfigError, FedidocError
 from fedidoc.federation.badges import Badges
 from fedidoc.federation.copying import Copying
 from fedidoc.federation.expansion import Expansion
@@ -49,9 +49,10 @@ from fedidoc.mail import MailRoom, Postbox
 from fedidoc.model import NotificationKind
 from fedidoc.storage import actors, keys, people, queues
 from fedidoc.storage.engine import Database, Transaction
-from fedidoc.storage.migrate import migrate
+from fedidoc.storage.migrate import migrate, pending
 from fedidoc.storage.queues import Queue
 from fedidoc.vault import Vault
+from fedidoc.verification.audit import Audit
 from fedidoc.verification.credentials import Credentials
 from fedidoc.verification.dossiers import Dossiers
 from fedidoc.verification.policy import Policy
@@ -100,6 +101,21 @@ async def migrate_database(config: Config) -> list[str]:
     db = await Database.open(config.database_url, readers=1)
     try:
         return await migrate(db)
+    finally:
+        await db.close()
+
+
+@asynccontextmanager
+async def look_at_database(config: Config) -> AsyncIterator[Database]:
+    """The database as it stands: nothing is brought up to date, and no room writes to it.
+
+    ConfigError if it is not of this version.
+    """
+    db = await Database.open(config.database_url, readers=1)
+    try:
+        if await pending(db):
+            raise ConfigError("The database is of an older version; run `fedidoc migrate` first.")
+        yield db
     finally:
         await db.close()
 
@@ -225,6 +241,7 @@ async def _furnish(
         clock=clock,
         accounts=accounts,
         review=review,
+        audit=Audit(db),
         policy=policy,
         trust=trust,
         cases=cases,

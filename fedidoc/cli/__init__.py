@@ -14,6 +14,7 @@ from fedidoc import __version__
 from fedidoc.cli.console import Console, common, run
 
 _COMMANDS = {
+    "audit": ("audit", "audit"),
     "backup": ("archive", "backup"),
     "case": ("cases", "case"),
     "credential": ("credentials", "credential"),

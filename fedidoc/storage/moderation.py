@@ -104,10 +104,10 @@ async def head(reader: Reader) -> Head:
     return Head(row["number"], row["digest"]) if row else Head(0, _FIRST)
 
 
-async def has(reader: Reader, digest: str) -> bool:
-    """Whether a row has this digest, as a head that was kept must."""
-    found = await reader.fetch_value("SELECT 1 FROM audit WHERE digest = ? LIMIT 1", (digest,))
-    return found is not None or digest == _FIRST
+async def has(reader: Reader, digest: str, number: int = 0) -> bool:
+    """Whether a row has this digest, and this number unless that is 0, as a kept head must."""
+    found = await reader.fetch_all("SELECT number FROM audit WHERE digest = ?", (digest,))
+    return digest == _FIRST or any(number in (0, row["number"]) for row in found)
 
 
 async def newest(

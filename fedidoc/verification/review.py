@@ -212,8 +212,9 @@ class Review:
         approval is only noted, and the application stays as it is.
 
         `seen` is the digest of the claim that the reviewer saw. Conflict if the claim is another
-        one, somebody else decided meanwhile, policy gives no level for the evidence, or the desk
-        has a blocker. The second click of two answers the same as the first.
+        one, somebody else decided meanwhile, or the desk has a blocker; BadInput (field `kinds`) if
+        policy gives no level for the evidence. The second click of two answers the same as the
+        first.
         """
         reason = remarks.tidy(reason)
         before = await applications.get(self._db, application_id)
@@ -235,8 +236,10 @@ class Review:
                 raise BadInput("This evidence cannot be given here; choose another.", field="kinds")
             held = await self.standings.kinds(tx, found.account.id)
             if self._policy.level_for(found.profession, held | set(kinds)) is None:
-                raise Conflict(
-                    "By this instance's policy this evidence gives no level; see below what does."
+                raise BadInput(
+                    "By this instance's policy this evidence gives no level; the desk says what"
+                    " does.",
+                    field="kinds",
                 )
             first = None
             if self._four_eyes:

@@ -14,6 +14,7 @@ from fedidoc.clinical.profiles import Profiles
 from fedidoc.clock import Clock
 from fedidoc.config import Config
 from fedidoc.federation.remote import Remote
+from fedidoc.verification.audit import Audit
 from fedidoc.verification.dossiers import Dossiers
 from fedidoc.verification.policy import Policy
 from fedidoc.verification.review import Review
@@ -29,6 +30,7 @@ class Services:
     clock: Clock
     accounts: Accounts
     review: Review
+    audit: Audit
     policy: Policy
     trust: Trust
     cases: Cases

@@ -28,6 +28,7 @@ from fedidoc.storage import actors, people
 from fedidoc.storage import cases as stored
 from fedidoc.storage.actors import RemoteProfile
 from fedidoc.storage.engine import Transaction
+from fedidoc.verification.audit import Audit
 from fedidoc.verification.dossiers import Dossiers
 from fedidoc.verification.specialties import Specialties
 from fedidoc.verification.trust import Trust
@@ -176,6 +177,7 @@ async def site(house: House, tmp_path: Path) -> AsyncIterator[Site]:
         accounts=house.accounts,
         review=house.review,
         policy=house.policy,
+        audit=Audit(db),
         trust=trust,
         cases=Cases(db, clock, urls, pictures),
         drafts=Drafts(db, clock, house.vault),

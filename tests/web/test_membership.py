@@ -43,7 +43,9 @@ async def test_a_member_applies_and_a_reviewer_approves(site: Site) -> None:
     )
     refused = await rita.submit(desk, action, {"approval": ""})
     assert refused.status == 400
-    assert refused.errors().keys() == {"kinds", "approval"}
+    assert refused.errors().keys() == {"approval"}
+    refused = await rita.submit(desk, action, {"approval": "Nothing in particular."})
+    assert refused.errors().keys() == {"kinds"}
     done = await rita.submit(
         refused, action, {"kinds": "employer", "approval": "Called the medical office."}
     )

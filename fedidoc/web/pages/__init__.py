@@ -5,7 +5,7 @@ from __future__ import annotations
 from quart import Quart, Response, request
 
 from fedidoc.web import gate, render, theme
-from fedidoc.web.admin import peers, reviews
+from fedidoc.web.admin import audit, peers, reviews
 from fedidoc.web.pages import (
     drafts,
     entrance,
@@ -47,7 +47,7 @@ def create_pages(services: Services) -> Quart:
     failures.register(app)
     for room in (
         drafts, entrance, home, media, membership, people, settings, threads, writing,
-        peers, reviews,
+        audit, peers, reviews,
     ):  # fmt: skip
         app.register_blueprint(room.blueprint)
     colours = theme.stylesheet(config.instance.accent)

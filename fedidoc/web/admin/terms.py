@@ -1,0 +1,75 @@
+"""What the review desk and the audit log call things. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fedidoc.model import Right
+from fedidoc.verification.review import State
+from fedidoc.verification.urgency import Cause
+
+_STATES: Final = {
+    State.APPLIED: "Waiting",
+    State.ASKED: "Asked",
+    State.APPROVED: "Approved",
+    State.REFUSED: "Refused",
+    State.WITHDRAWN: "Taken back",
+}
+_CAUSES: Final = {
+    Cause.HIT: ("Exclusion list", "block"),
+    Cause.DUPLICATE: ("Same licence or NPI", "warn"),
+    Cause.PROPOSED: ("Waits for a second reviewer", "mark"),
+    Cause.CONFIRMED: ("Confirmed by the employer", "mark"),
+    Cause.EXPIRING: ("Runs out soon", "warn"),
+    Cause.WAITING: ("Waiting long", "warn"),
+}
+_RIGHTS: Final = {
+    Right.READ: "read cases",
+    Right.ANSWER: "answer",
+    Right.OPEN: "open cases",
+    Right.VOUCH: "vouch for colleagues",
+    Right.FOUND: "found groups",
+}
+# To follow the name of who did it.
+_DEEDS: Final = {
+    "application_filed": "applied",
+    "application_answered": "answered, with a new application",
+    "application_withdrawn": "took the application back",
+    "application_asked": "asked the member something",
+    "application_refused": "refused",
+    "application_proposed": "approved, for a second reviewer to confirm",
+    "application_approved": "approved, and the credential was issued",
+    "application_noted": "left a note for colleagues",
+    "exclusion_judged": "said what an entry of an exclusion list is",
+    "evidence_recorded": "recorded evidence",
+    "evidence_withdrawn": "withdrew evidence",
+    "level_changed": "gave another level, as the configuration now says",
+    "verification_lapsed": "ended a verification that had run out",
+    "verification_ended": "ended a verification: nothing on file gives a level any more",
+    "member_suspended": "suspended a member",
+    "member_restored": "restored a member",
+}
+
+
+def application_state(state: State) -> str:
+    return _STATES[state]
+
+
+def cause(value: Cause) -> str:
+    """A cause as a filter calls it."""
+    return _CAUSES[value][0]
+
+
+def cause_class(value: Cause) -> str:
+    """How it is set: red for what could harm, amber for what will not keep."""
+    return _CAUSES[value][1]
+
+
+def right(value: Right) -> str:
+    """To follow "may"."""
+    return _RIGHTS[value]
+
+
+def deed(action: str) -> str:
+    """An action of the audit log, to follow the name of who did it."""
+    return _DEEDS.get(action, action.replace("_", " "))
