@@ -55,6 +55,7 @@ from fedidoc.vault import Vault
 from fedidoc.verification.audit import Audit
 from fedidoc.verification.credentials import Credentials
 from fedidoc.verification.dossiers import Dossiers
+from fedidoc.verification.lifetimes import Lifetimes
 from fedidoc.verification.policy import Policy
 from fedidoc.verification.registries import Nppes
 from fedidoc.verification.review import Review
@@ -194,6 +195,15 @@ async def _furnish(
         db, clock, vault, Nppes(db), credentials, roles=config.membership.roles, notify=notify,
         policy=policy, four_eyes=config.review.four_eyes,
     )  # fmt: skip
+
+    async def write(tx: Transaction, account_id: str, subject: str, text: str) -> None:
+        if mail.open:
+            await mail.put(tx, await accounts.email(account_id), subject, text)
+
+    lifetimes = Lifetimes(
+        db, clock, vault, credentials, review.standings, policy, notify=notify, write=write,
+        page=f"{config.base_url}/renewal",
+    )  # fmt: skip
     # Medicine
     pictures = Pictures(db, clock, config.media_folder, config.media.max_bytes)
     cases = Cases(db=db, clock=clock, urls=urls, media=pictures, wake=wake)
@@ -220,7 +230,7 @@ async def _furnish(
     rounds = Rounds(db, clock, trust, badges, remote)
     rounds.register(tasks)
     Copying(pictures, fetcher, trust).register(tasks)
-    housekeeping = _Housekeeping(db, clock, review, pictures)
+    housekeeping = _Housekeeping(db, clock, review, lifetimes, pictures)
     housekeeping.register(tasks)
     runner = Runner(
         db,
@@ -253,6 +263,7 @@ async def _furnish(
         specialties=Specialties(db),
         remote=remote,
         dossiers=Dossiers(db, clock, credentials, trust),
+        lifetimes=lifetimes,
     )
     await rounds.seed()
     await housekeeping.seed()
@@ -266,10 +277,13 @@ class _Housekeeping:
 
     KIND = "housekeeping"
 
-    def __init__(self, db: Database, clock: Clock, review: Review, pictures: Pictures) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, review: Review, lifetimes: Lifetimes, pictures: Pictures
+    ) -> None:
         self._db = db
         self._clock = clock
         self._review = review
+        self._lifetimes = lifetimes
         self._pictures = pictures
 
     def register(self, tasks: Tasks) -> None:
@@ -282,6 +296,7 @@ class _Housekeeping:
     async def keep(self, subject: str, detail: Mapping[str, Any]) -> int:
         now = self._clock.now()
         await self._review.lapse()
+        await self._lifetimes.watch()
         await self._pictures.sweep()
         async with self._db.transaction() as tx:
             await people.delete_expired_sessions(tx, now)

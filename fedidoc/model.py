@@ -301,6 +301,9 @@ class NotificationKind(StrEnum):
     ANNOUNCED = "announced"
     VERIFIED = "verified"
     REFUSED = "refused"
+    RENEWAL_DUE = "renewal_due"
+    RENEWED = "renewed"
+    RENEWAL_DECLINED = "renewal_declined"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from fedidoc.storage import actors, keys
 from fedidoc.storage.engine import Database, Transaction
 from fedidoc.vault import Vault
 from fedidoc.verification.credentials import Credentials
+from fedidoc.verification.lifetimes import Lifetimes
 from fedidoc.verification.policy import Policy
 from fedidoc.verification.registries import Nppes
 from fedidoc.verification.review import Claim, Review
@@ -50,6 +51,7 @@ class House:
     clock: FrozenClock = field(default_factory=FrozenClock)
     told: list[tuple[NotificationKind, str]] = field(default_factory=list)
     notify: Notify | None = None
+    letters: list[tuple[str, str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.config = Config(instance=Instance(self.domain, name="St. Olaf Hospital"))
@@ -72,6 +74,20 @@ class House:
             notify=self._notify,
             policy=policy,
         )
+        self.lifetimes = Lifetimes(
+            self.db,
+            self.clock,
+            self.vault,
+            self.credentials,
+            self.review.standings,
+            policy,
+            notify=self._notify,
+            write=self._write,
+            page=f"https://{self.domain}/renewal",
+        )
+
+    async def _write(self, tx: Transaction, account_id: str, subject: str, text: str) -> None:
+        self.letters.append((account_id, subject, text))
 
     def make_accounts(self, hasher: PasswordHasher, config: Config | None = None) -> Accounts:
         return Accounts(

@@ -11,7 +11,7 @@ from fedidoc import app
 from fedidoc.cli.console import Console, Refused, common, pass_console, printable, run_async
 from fedidoc.clock import iso
 from fedidoc.errors import BadInput, NotFound
-from fedidoc.model import Account, Right, Role, Specialty
+from fedidoc.model import Account, Right, Role, Specialty, Standing
 from fedidoc.storage import actors
 
 BY = "command line"
@@ -138,13 +138,48 @@ async def suspend(console: Console, username: str, reason: str) -> None:
 
 @member.command()
 @click.argument("username")
+@click.option("--reason", required=True, help="For the audit log.")
+@common
+@pass_console
+@run_async
+async def renew(console: Console, username: str, reason: str) -> None:
+    """Renew a member's credential without a gap, on the evidence that is still held."""
+    async with app.build_rooms(console.config()) as rooms:
+        account = await rooms.services.lifetimes.renew(username, BY, reason=reason)
+        actor = await actors.get(rooms.db, account.actor_id)
+        until = actor.badge.valid_until if actor else None
+        record = _record(account) | {"valid_until": iso(until) if until else None}
+        console.record(record, f"{account.username} is verified until {record['valid_until']}.")
+
+
+@member.command()
+@click.argument("username")
+@click.option("--reason", required=True, help="For the audit log.")
+@common
+@pass_console
+@run_async
+async def revoke(console: Console, username: str, reason: str) -> None:
+    """Take a member's credential back and tell peers. They may log in and apply anew."""
+    async with app.build_rooms(console.config()) as rooms:
+        account = await rooms.services.lifetimes.revoke(username, reason=reason, by=BY)
+        console.record(
+            _record(account), f"{account.username} is not verified any more; peers are told."
+        )
+
+
+@member.command()
+@click.argument("username")
 @common
 @pass_console
 @run_async
 async def restore(console: Console, username: str) -> None:
-    """Undo a suspension."""
+    """Undo a suspension, or the taking back of a credential."""
     async with app.build_rooms(console.config()) as rooms:
-        account = await rooms.services.accounts.restore(username, by=BY)
+        account = await rooms.services.accounts.show(username)
+        if account.standing is Standing.REFUSED:
+            account = await rooms.services.lifetimes.give_back(username, by=BY)
+        else:
+            account = await rooms.services.accounts.restore(username, by=BY)
         console.record(
             _record(account), f"{account.username} is back; standing: {account.standing.value}."
         )

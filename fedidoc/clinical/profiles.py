@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fedidoc.clinical import phi, text
 from fedidoc.clock import Clock
 from fedidoc.errors import BadInput, NotFound
-from fedidoc.model import Account, Actor, ClearedText, Event, EventKind, Page
-from fedidoc.storage import actors, directory, queues
+from fedidoc.model import Account, Actor, ClearedText, Event, EventKind, Page, Post
+from fedidoc.storage import actors, directory, queues, spans
 from fedidoc.storage.engine import Database
 
 NAME_LIMIT = 100
@@ -38,6 +39,20 @@ class Profiles:
             if actor is not None and not actor.local:
                 return None
         return actor if actor is not None and actor.deleted is None else None
+
+    async def lapsed_since(self, posts: Iterable[Post]) -> dict[str, int]:
+        """Of posts whose author is not verified now but was when they were written: since when
+        (ms) the author is not, by post id."""
+        doubtful = [post for post in posts if not post.author.badge.verified]
+        held = await spans.of(self.db, {post.author.id for post in doubtful})
+        found = {}
+        for post in doubtful:
+            mine = held.get(post.author.id, [])
+            last = mine[-1].ended if mine else None
+            was = any(s.began <= post.published < (s.ended or post.published + 1) for s in mine)
+            if was and last is not None:
+                found[post.id] = last
+        return found
 
     async def summary(self, account: Account) -> str:
         """What the member wrote about themselves, for the form."""

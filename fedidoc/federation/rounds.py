@@ -75,7 +75,8 @@ class Rounds:
             ending=now + _ENDING,
             limit=_LOOKS,
         )
-        looked = list(dict.fromkeys([*fallen, *due]))[:_LOOKS]
+        suspects = [actor_id for actor_id, why in fallen.items() if why != _UNTRUSTED]
+        looked = list(dict.fromkeys([*suspects, *due]))[:_LOOKS]
         await self._look(looked)
         return now + (MINUTE if len(looked) == _LOOKS else HOUR)
 

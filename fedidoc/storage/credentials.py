@@ -88,18 +88,18 @@ async def supersede_of(tx: Transaction, actor_id: str, now: int) -> int:
     )
 
 
-async def retire(tx: Transaction, now: int, *, patience: int) -> int:
-    """Revoke renewed credentials whose successor was announced: its Update was made and no
-    delivery of it waits, or `patience` has passed."""
+async def retire(tx: Transaction, now: int, *, grace: int, patience: int) -> int:
+    """Revoke credentials that were renewed `grace` (ms) ago and whose successor was announced: its
+    Update was made and no delivery of it waits, or `patience` has passed."""
     return await tx.execute(
         "UPDATE credentials SET revoked = ? WHERE superseded IS NOT NULL AND revoked IS NULL"
-        " AND (superseded <= ? OR (EXISTS (SELECT 1 FROM activities u"
+        " AND superseded <= ? AND (superseded <= ? OR (EXISTS (SELECT 1 FROM activities u"
         " WHERE u.actor_id = credentials.actor_id AND u.type = 'Update' AND u.post_id IS NULL"
         " AND u.created >= credentials.superseded) AND NOT EXISTS (SELECT 1 FROM activities u"
         " JOIN deliveries d ON d.activity_id = u.id WHERE u.actor_id = credentials.actor_id"
         " AND u.type = 'Update' AND u.post_id IS NULL AND u.created >= credentials.superseded"
         " AND d.state = 'waiting')))",
-        (now, now - patience),
+        (now, now - grace, now - patience),
     )
 
 

@@ -14,14 +14,14 @@ from fedidoc.storage.statements import Reader, Row, Transaction, among
 
 # Accounts -------------------------------------------------------------------------------------
 
-_ACCOUNT = (
+ACCOUNT = (
     "accounts.id, accounts.actor_id, accounts.username, accounts.role, accounts.specialty,"
     " accounts.standing, accounts.admin, accounts.created, accounts.level, accounts.rights"
 )
 
 
 def account_of(row: Row) -> Account:
-    """An account from a row that has the columns of `_ACCOUNT`."""
+    """An account from a row that has the columns of `ACCOUNT`."""
     return Account(
         id=row["id"],
         actor_id=row["actor_id"],
@@ -89,7 +89,7 @@ async def account_by_actor(reader: Reader, actor_id: str) -> Account | None:
 
 
 async def _account_where(reader: Reader, column: str, value: str) -> Account | None:
-    row = await reader.fetch_one(f"SELECT {_ACCOUNT} FROM accounts WHERE {column} = ?", (value,))
+    row = await reader.fetch_one(f"SELECT {ACCOUNT} FROM accounts WHERE {column} = ?", (value,))
     return account_of(row) if row else None
 
 
@@ -105,7 +105,7 @@ async def login(reader: Reader, *, username: str = "", email_mac: str = "") -> L
     """By username, or by e-mail address if that is given."""
     column, value = ("email_mac", email_mac) if email_mac else ("username", username)
     row = await reader.fetch_one(
-        f"SELECT {_ACCOUNT}, accounts.password_hash FROM accounts WHERE {column} = ?", (value,)
+        f"SELECT {ACCOUNT}, accounts.password_hash FROM accounts WHERE {column} = ?", (value,)
     )
     return Login(account_of(row), row["password_hash"]) if row else None
 
@@ -181,7 +181,7 @@ async def set_level(
 async def verified_accounts(reader: Reader, *, after: str, limit: int) -> list[Account]:
     """Verified accounts by id, those behind `after`."""
     rows = await reader.fetch_all(
-        f"SELECT {_ACCOUNT} FROM accounts WHERE standing = ? AND id > ? ORDER BY id LIMIT ?",
+        f"SELECT {ACCOUNT} FROM accounts WHERE standing = ? AND id > ? ORDER BY id LIMIT ?",
         (Standing.VERIFIED.value, after, limit),
     )
     return [account_of(row) for row in rows]
@@ -194,7 +194,7 @@ async def set_admin(tx: Transaction, account_id: str, admin: bool) -> None:
 async def list_accounts(reader: Reader, *, after: str, limit: int) -> list[Account]:
     """By username, those behind `after`."""
     rows = await reader.fetch_all(
-        f"SELECT {_ACCOUNT} FROM accounts WHERE username > ? ORDER BY username LIMIT ?",
+        f"SELECT {ACCOUNT} FROM accounts WHERE username > ? ORDER BY username LIMIT ?",
         (after, limit),
     )
     return [account_of(row) for row in rows]
@@ -227,7 +227,7 @@ async def put_session(
 async def session(reader: Reader, token_mac: str, now: int) -> tuple[Account, str] | None:
     """The account and the CSRF token of a session that has not expired."""
     row = await reader.fetch_one(
-        f"SELECT {_ACCOUNT}, sessions.csrf FROM sessions"
+        f"SELECT {ACCOUNT}, sessions.csrf FROM sessions"
         " JOIN accounts ON accounts.id = sessions.account_id"
         " WHERE sessions.token_mac = ? AND sessions.expires > ?",
         (token_mac, now),
@@ -274,7 +274,7 @@ async def put_token(tx: Transaction, token_mac: str, account_id: str, name: str,
 
 async def account_by_token(reader: Reader, token_mac: str) -> Account | None:
     row = await reader.fetch_one(
-        f"SELECT {_ACCOUNT} FROM tokens JOIN accounts ON accounts.id = tokens.account_id"
+        f"SELECT {ACCOUNT} FROM tokens JOIN accounts ON accounts.id = tokens.account_id"
         " WHERE tokens.token_mac = ? AND tokens.revoked IS NULL",
         (token_mac,),
     )

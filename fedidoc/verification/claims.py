@@ -72,7 +72,7 @@ def tidy(claim: Claim, roles: Collection[str]) -> Claim:
             "This is not a valid NPI: it has ten digits, the last of which is a check digit.",
             field="npi",
         )
-    jurisdiction = _tidy_jurisdiction(claim.jurisdiction, number)
+    jurisdiction = tidy_jurisdiction(claim.jurisdiction, number)
     licence = " ".join(claim.licence_number.split()).upper()
     if len(licence) > 40 or not licence.isprintable():
         raise BadInput("A licence number has at most 40 characters.", field="licence_number")
@@ -125,7 +125,7 @@ def tidy_lines(text: str) -> str:
     return "\n".join("".join(filter(str.isprintable, line)).rstrip() for line in lines).strip()
 
 
-def _tidy_jurisdiction(text: str, npi: str) -> str:
+def tidy_jurisdiction(text: str, npi: str) -> str:
     code = text.strip().upper()
     if npi and code in US_STATES:
         code = f"US-{code}"

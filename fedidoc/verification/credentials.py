@@ -192,11 +192,12 @@ class Credentials:
     async def retire(self, tx: Transaction) -> int:
         """Revoke credentials that were renewed, once the new ones are announced; how many.
 
-        Announced is: no delivery of the Update that told of it still waits; or two days have
-        passed, for servers that are away longer look at the status list anyway.
+        Announced is: no delivery of the Update that told of it still waits, and an hour has passed
+        in which servers read what they took; or two days have, for servers that are away longer
+        look for themselves when they are back.
         """
         now = self._clock.now()
-        return await table.retire(tx, now, patience=_ANNOUNCED_BY)
+        return await table.retire(tx, now, grace=HOUR, patience=_ANNOUNCED_BY)
 
     async def _free_index(self, tx: Transaction) -> int:
         """A place at random, so that its number says nothing of when or to whom it was given."""

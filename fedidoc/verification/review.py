@@ -317,6 +317,10 @@ class Review:
         if account.standing is Standing.VERIFIED:
             return await self.standings.weigh(tx, account, by) is not None
         kinds = await self.standings.kinds(tx, account.id)
+        # A person's decision stands until a person changes it: who was refused, or had a credential
+        # taken back, applies anew.
+        if account.standing is Standing.REFUSED:
+            return False
         role = claim.profession if claim is not None else account.role
         if not self._policy.is_automatic(role, kinds):
             return False

@@ -16,6 +16,7 @@ from fedidoc.config import Config
 from fedidoc.federation.remote import Remote
 from fedidoc.verification.audit import Audit
 from fedidoc.verification.dossiers import Dossiers
+from fedidoc.verification.lifetimes import Lifetimes
 from fedidoc.verification.policy import Policy
 from fedidoc.verification.review import Review
 from fedidoc.verification.specialties import Specialties
@@ -42,3 +43,4 @@ class Services:
     specialties: Specialties
     remote: Remote
     dossiers: Dossiers
+    lifetimes: Lifetimes

@@ -228,6 +228,11 @@ def badge(value: Badge) -> str:
     return "Verified " + parts[0].lower() + "".join(f" · {part}" for part in parts[1:])
 
 
+def lapsed(since: int) -> str:
+    """Of the author of a post: what they were when it was written, and are no longer."""
+    return f"Was verified when this was written; not verified since {month(since)}."
+
+
 def initials(actor: Actor) -> str:
     """One or two letters for the tile beside a name."""
     titles = {"dr", "dr.", "prof", "prof.", "md", "do"}
@@ -297,6 +302,9 @@ _NOTICES: Final = {
     NotificationKind.ANNOUNCED: ("peers", "passed on"),
     NotificationKind.VERIFIED: ("seal", "You are verified. Cases are open to you."),
     NotificationKind.REFUSED: ("heed", "The reviewers could not verify you yet."),
+    NotificationKind.RENEWAL_DUE: ("clock", "Your verification ends soon; have it renewed."),
+    NotificationKind.RENEWED: ("seal", "Your verification is renewed."),
+    NotificationKind.RENEWAL_DECLINED: ("heed", "Your verification was not renewed."),
 }
 
 

@@ -56,6 +56,7 @@ from fedidoc.storage import actors, keys
 from fedidoc.storage.engine import Database, Transaction
 from fedidoc.vault import Vault, fresh_key
 from fedidoc.verification.credentials import Credentials
+from fedidoc.verification.lifetimes import Lifetimes
 from fedidoc.verification.policy import Policy
 from fedidoc.verification.registries import Nppes
 from fedidoc.verification.review import Review
@@ -126,6 +127,10 @@ class Node:
         self.review = Review(
             self.db, self.clock, self.vault, Nppes(self.db), self.credentials,
             roles=self.config.membership.roles, notify=self._tell, policy=Policy.of({}),
+        )  # fmt: skip
+        self.lifetimes = Lifetimes(
+            self.db, self.clock, self.vault, self.credentials, self.review.standings,
+            Policy.of({}), notify=self._tell, write=self._write,
         )  # fmt: skip
         self.guard = Guard(allow_plain_http=True)
         self.fetcher = Fetcher(
@@ -225,6 +230,9 @@ class Node:
         await self.fetcher.close()
         self.accounts.close()
         await self.db.close()
+
+    async def _write(self, tx: Transaction, account_id: str, subject: str, text: str) -> None:
+        """This instance has no mail server."""
 
     async def _tell(self, tx: Transaction, kind: NotificationKind, actor_id: str) -> None:
         self.told.append((kind, actor_id))

@@ -188,6 +188,7 @@ async def site(house: House, tmp_path: Path) -> AsyncIterator[Site]:
         specialties=Specialties(db),
         remote=Remote(db, fetcher, guard, urls, clock, trust, keyring, badges),
         dossiers=Dossiers(db, clock, house.credentials, trust),
+        lifetimes=house.lifetimes,
     )
     yield Site(house, services, create_pages(services))
     await fetcher.close()

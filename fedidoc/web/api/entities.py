@@ -60,6 +60,7 @@ class Surroundings:
     announced: Collection[str] = ()
     parents: Mapping[str, str] = field(default_factory=dict)
     people: Mapping[str, Actor] = field(default_factory=dict)
+    lapsed: Mapping[str, int] = field(default_factory=dict)
 
 
 def stamp(milliseconds: int) -> str:
@@ -179,8 +180,13 @@ def status(post: Post, around: Surroundings) -> Entity:
         "poll": None,
         "quote": None,
         "application": None,
-        "fedidoc": _case(post, around.base),
+        "fedidoc": _case(post, around.base) | _lapse(around.lapsed.get(post.id)),
     }
+
+
+def _lapse(since: int | None) -> Entity:
+    """Of a post whose author was verified when it was written and is no longer: since when."""
+    return {"author_not_verified_since": stamp(since)} if since is not None else {}
 
 
 def _content(post: Post) -> str:

@@ -45,7 +45,8 @@ async def gather(
     ids = [post.id for post in posts]
     liked = await rooms.cases.liked(account, ids)
     announced = await rooms.cases.announced(account, ids)
-    return Surroundings(rooms.config.base_url, liked, announced, parents, people)
+    lapsed = await rooms.profiles.lapsed_since(posts)
+    return Surroundings(rooms.config.base_url, liked, announced, parents, people, lapsed)
 
 
 async def _person(actor_id: str) -> Actor | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from quart import Quart, Response, request
 
 from fedidoc.web import gate, render, theme
-from fedidoc.web.admin import audit, peers, reviews
+from fedidoc.web.admin import audit, calendar, peers, reviews
 from fedidoc.web.pages import (
     drafts,
     entrance,
@@ -14,6 +14,7 @@ from fedidoc.web.pages import (
     media,
     membership,
     people,
+    renewal,
     settings,
     threads,
     writing,
@@ -46,8 +47,8 @@ def create_pages(services: Services) -> Quart:
     app.after_request(gate.seal)
     failures.register(app)
     for room in (
-        drafts, entrance, home, media, membership, people, settings, threads, writing,
-        audit, peers, reviews,
+        drafts, entrance, home, media, membership, people, renewal, settings, threads, writing,
+        audit, calendar, peers, reviews,
     ):  # fmt: skip
         app.register_blueprint(room.blueprint)
     colours = theme.stylesheet(config.instance.accent)

@@ -36,11 +36,13 @@ async def home() -> Response:
     if show not in _SHOWS:
         show = "for_you"
     before = request.args.get("before")
+    posts = await gate.services().cases.timeline(account, before, show)
     return await page(
         "cases/home.html",
         show=show,
         before=before,
-        posts=await gate.services().cases.timeline(account, before, show),
+        posts=posts,
+        lapsed=await gate.services().profiles.lapsed_since(posts.items),
         drafts=await _drafts(account),
     )
 

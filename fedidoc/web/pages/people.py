@@ -24,6 +24,7 @@ async def profile(handle: str) -> Response:
     actor = await _actor(handle)
     followers, following = await rooms.follows.counts(actor.id)
     mine = actor.id == account.actor_id
+    posts = await rooms.cases.by_author(account, actor.id, request.args.get("before"))
     return await page(
         "people/profile.html",
         actor=actor,
@@ -32,7 +33,8 @@ async def profile(handle: str) -> Response:
         followers=followers,
         following=following,
         requests=len(await rooms.follows.requests(account)) if mine else 0,
-        posts=await rooms.cases.by_author(account, actor.id, request.args.get("before")),
+        posts=posts,
+        lapsed=await rooms.profiles.lapsed_since(posts.items),
     )
 
 

@@ -213,6 +213,7 @@ async def _thread_page(
         once=form.get("once") or once(),
         saved_at=saved_at,
         ledger=await rooms.cases.ledger(account, root.id) if mine else (),
+        lapsed=await rooms.profiles.lapsed_since([root, *thread.replies]),
     )
 
 
