@@ -11,15 +11,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import socket
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
+from aiohttp.abc import ResolveResult
+
 from fedidoc import __version__
 from fedidoc.accounts import Accounts
+from fedidoc.accounts.mapping import check_rules
+from fedidoc.accounts.passes import Passes
+from fedidoc.accounts.provider import Provider
+from fedidoc.accounts.provider_http import Elsewhere, ProviderHttp
+from fedidoc.accounts.sign_in import SignIn
+from fedidoc.activitypub.errors import FetchError
 from fedidoc.activitypub.fetch import Fetcher
-from fedidoc.activitypub.guard import Guard
+from fedidoc.activitypub.guard import Guard, PinnedResolver, Reach
 from fedidoc.clinical.cases import Cases
 from fedidoc.clinical.drafts import Drafts
 from fedidoc.clinical.follows import Follows
@@ -47,7 +56,7 @@ from fedidoc.jobs import Lane, Runner
 from fedidoc.log import Log, cause_of
 from fedidoc.mail import MailRoom, Postbox
 from fedidoc.model import NotificationKind
-from fedidoc.storage import actors, keys, people, queues
+from fedidoc.storage import actors, keys, logins, people, queues
 from fedidoc.storage.engine import Database, Transaction
 from fedidoc.storage.migrate import migrate, pending
 from fedidoc.storage.queues import Queue
@@ -55,6 +64,8 @@ from fedidoc.vault import Vault
 from fedidoc.verification.audit import Audit
 from fedidoc.verification.credentials import Credentials
 from fedidoc.verification.dossiers import Dossiers
+from fedidoc.verification.expiry import Expiry
+from fedidoc.verification.identity import Identity
 from fedidoc.verification.lifetimes import Lifetimes
 from fedidoc.verification.policy import Policy
 from fedidoc.verification.registries import Nppes
@@ -135,15 +146,7 @@ async def build_rooms(config: Config, *, clock: Clock | None = None) -> AsyncIte
         stack.push_async_callback(db.close)
         await migrate(db)
         await _ensure_instance(db, vault, clock, urls, config)
-        guard = Guard(
-            allow_plain_http=config.federation.allow_plain_http,
-            private_networks=tuple(
-                ipaddress.ip_network(n) for n in config.federation.private_networks
-            ),
-            ca_file=str(config.folder / config.federation.ca_file)
-            if config.federation.ca_file
-            else None,
-        )
+        guard = guard_of(config)
         fetcher = Fetcher(
             guard=guard,
             user_agent=f"fedidoc/{__version__} (+{config.base_url}/)",
@@ -152,6 +155,17 @@ async def build_rooms(config: Config, *, clock: Clock | None = None) -> AsyncIte
         stack.push_async_callback(fetcher.close)
         rooms = await _furnish(config, db, clock, vault, urls, guard, fetcher, stack)
         yield rooms
+
+
+def guard_of(config: Config) -> Guard:
+    """Where requests of this instance may go, as its operator says."""
+    return Guard(
+        allow_plain_http=config.federation.allow_plain_http,
+        private_networks=tuple(ipaddress.ip_network(n) for n in config.federation.private_networks),
+        ca_file=str(config.folder / config.federation.ca_file)
+        if config.federation.ca_file
+        else None,
+    )
 
 
 async def _ensure_instance(
@@ -204,6 +218,16 @@ async def _furnish(
         db, clock, vault, credentials, review.standings, policy, notify=notify, write=write,
         page=f"{config.base_url}/renewal",
     )  # fmt: skip
+    passes = Passes(db, clock, vault, accounts)
+    sign_in = None
+    if config.identity_provider.issuer:
+        provider = build_provider(config, clock, guard)
+        stack.push_async_callback(provider.close)
+        identity = Identity(
+            clock, review, credentials, Specialties(db),
+            valid_days=config.identity_provider.valid_days,
+        )  # fmt: skip
+        sign_in = SignIn(db, clock, vault, config, accounts, passes, provider, identity)
     # Medicine
     pictures = Pictures(db, clock, config.media_folder, config.media.max_bytes)
     cases = Cases(db=db, clock=clock, urls=urls, media=pictures, wake=wake)
@@ -250,6 +274,8 @@ async def _furnish(
         config=config,
         clock=clock,
         accounts=accounts,
+        passes=passes,
+        sign_in=sign_in,
         review=review,
         audit=Audit(db),
         policy=policy,
@@ -272,6 +298,39 @@ async def _furnish(
     return Rooms(config, db, services, inbox, reading, tasks, runner, urls)
 
 
+class _VettedNames(PinnedResolver):
+    """Refuses as a name server would: all that the HTTP client and its callers know of."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        try:
+            return await super().resolve(host, port, family)
+        except FetchError as error:
+            raise OSError(error.reason) from error
+
+
+def build_provider(config: Config, clock: Clock, guard: Guard) -> Provider:
+    """The identity provider of the configuration, which has one. ConfigError if it cannot be."""
+    check_rules(config)
+
+    def allows(url: str) -> bool:
+        try:
+            guard.vet(url)
+        except FetchError:
+            return False
+        return True
+
+    rules = config.identity_provider
+    http = ProviderHttp(
+        rules.issuer,
+        Elsewhere(allows, lambda: _VettedNames(guard, Reach.PEERS, 5)),
+        user_agent=f"fedidoc/{__version__}",
+        ca_file=str(config.folder / rules.ca_file) if rules.ca_file else None,
+    )
+    return Provider(rules, http, clock)
+
+
 class _Housekeeping:
     """What an instance does by itself every hour: end what has run out, forget what is done."""
 
@@ -284,6 +343,7 @@ class _Housekeeping:
         self._clock = clock
         self._review = review
         self._lifetimes = lifetimes
+        self._expiry = Expiry(db, clock, review)
         self._pictures = pictures
 
     def register(self, tasks: Tasks) -> None:
@@ -297,9 +357,11 @@ class _Housekeeping:
         now = self._clock.now()
         await self._review.lapse()
         await self._lifetimes.watch()
+        await self._expiry.run_out()
         await self._pictures.sweep()
         async with self._db.transaction() as tx:
             await people.delete_expired_sessions(tx, now)
+            await logins.forget_expired(tx, now)
             await queues.prune(tx, now - _KEEP_DONE, forget_before=now - _REMEMBER_IDS)
         return now + HOUR
 

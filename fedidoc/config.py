@@ -129,6 +129,41 @@ class ReviewTemplate:
 
 
 @dataclass(frozen=True)
+class IdentityProvider:
+    """The house's OpenID Connect provider; none while `issuer` is empty."""
+
+    issuer: str = ""
+    client_id: str = ""
+    client_secret: str = field(default="", repr=False)
+    name: str = "the hospital's login"
+    scopes: tuple[str, ...] = ("openid", "profile", "email")
+    acr_values: tuple[str, ...] = ()
+    ca_file: str = ""
+    only: bool = False
+    sign_up: bool = True
+    verifies: bool = False
+    valid_days: int = 180
+    required_group: str = ""
+    claim_username: str = "preferred_username"
+    claim_name: str = "name"
+    claim_email: str = "email"
+    claim_groups: str = "groups"
+    claim_profession: str = ""
+    claim_specialty: str = ""
+    claim_jurisdiction: str = ""
+    claim_licence: str = ""
+    claim_npi: str = ""
+    claim_staff_id: str = ""
+    professions: dict[str, str] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether there is one, and nobody signs in by a password."""
+        return bool(self.issuer) and self.only
+
+
+@dataclass(frozen=True)
 class Logging:
     level: str = "info"
 
@@ -147,6 +182,7 @@ class Config:
     credentials: CredentialRules = CredentialRules()
     mail: Mail = Mail()
     review: ReviewRules = ReviewRules()
+    identity_provider: IdentityProvider = IdentityProvider()
     log: Logging = Logging()
     levels: dict[str, LevelRules] = field(default_factory=dict)
     review_templates: dict[str, ReviewTemplate] = field(default_factory=dict)
@@ -216,6 +252,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "credentials": CredentialRules,
     "mail": Mail,
     "review": ReviewRules,
+    "identity_provider": IdentityProvider,
     "log": Logging,
 }
 

@@ -64,14 +64,14 @@ def test_settings_that_pages_name_exist() -> None:
     known = {(section, key) for section, key, _ in settings}
     sections = {section for section, _ in known}
     for page in PAGES:
-        for section, keys in re.findall(r"\[([a-z]+)\] ([a-z_]+(?: = )?)", page.read_text()):
+        for section, keys in re.findall(r"\[([a-z_]+)\] ([a-z_]+(?: = )?)", page.read_text()):
             if section in sections:
                 assert (section, keys.removesuffix(" = ")) in known, (page, section, keys)
 
 
 def test_samples_of_settings_are_valid(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "operator.md").read_text()
-    blocks = re.findall(r"((?:^ {4}(?:\[[a-z]+\]|[a-z_]+ = .*)\n)+)", text, re.MULTILINE)
+    blocks = re.findall(r"((?:^ {4}(?:\[[a-z_.]+\]|[\"\w -]+ = .*)\n)+)", text, re.MULTILINE)
     assert blocks
     for block in blocks:
         raw = tomllib.loads(re.sub(r"^ {4}", "", block, flags=re.MULTILINE))

@@ -8,11 +8,11 @@ digests only. Every password check is paid for from a bucket per account and one
 from __future__ import annotations
 
 import asyncio
-import re
 import secrets
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
+from fedidoc.accounts.naming import check_person
 from fedidoc.accounts.passwords import Passwords, check_rules, fresh_password
 from fedidoc.accounts.throttle import Throttle, network_of
 from fedidoc.clock import DAY, MINUTE, SECOND, Clock
@@ -30,22 +30,9 @@ from fedidoc.model import (
 )
 from fedidoc.storage import actors, keys, moderation, people, queues
 from fedidoc.storage.engine import Database, Reader, Transaction
+from fedidoc.storage.people import Login
 from fedidoc.vault import Vault
 
-_USERNAME: Final = re.compile(r"[a-z0-9_]{2,30}")
-_EMAIL: Final = re.compile(r"[^@\s\x00-\x1f\x7f<>,;:\"()\[\]\\]{1,64}@[^@\s\x00-\x1f\x7f]{1,253}")
-RESERVED: Final = frozenset(
-    (
-        "about", "abuse", "account", "accounts", "actor", "actors", "admin", "administrator",
-        "api", "app", "apply", "auth", "badge", "cases", "contact", "credentials", "everyone",
-        "federation", "fedidoc", "followers", "following", "health", "help", "home", "hostmaster",
-        "inbox", "info", "instance", "login", "logout", "media", "moderation", "moderator",
-        "moderators", "nodeinfo", "nobody", "notifications", "oauth", "official", "outbox",
-        "owner", "peers", "postmaster", "privacy", "public", "relay", "review", "root",
-        "security", "settings", "signup", "staff", "static", "support", "system", "terms",
-        "users", "verification", "verified", "webfinger", "webmaster",
-    )
-)  # fmt: skip
 _WRONG: Final = "The name or the password is not right; check both and try again."
 _TAKEN: Final = (
     "This username or e-mail address cannot be used; choose another username, or log in if you"
@@ -132,11 +119,11 @@ class Accounts:
         `address` is the caller's IP address.
         """
         rules = self._config.membership
-        if not rules.open:
+        if not rules.open or self._config.identity_provider.exclusive:
             raise Forbidden("Sign-up is closed here; ask the instance's contact for an account.")
         if role is Role.STAFF or role.value not in rules.roles:
             raise BadInput("This instance does not take this profession.", field="role")
-        username, email, name = self._check_person(username, email, name)
+        username, email, name = self.check_person(username, email, name)
         self._check_password(password, username, email)
         self._sign_ups.take(network_of(address))
         return await self._create(username, email, password, name, role, specialty)
@@ -154,7 +141,7 @@ class Accounts:
         by: str,
     ) -> tuple[Account, str]:
         """An account made by the operator, and its password (a fresh one unless given)."""
-        username, email, name = self._check_person(username, email, name)
+        username, email, name = self.check_person(username, email, name)
         if password is None:
             password = fresh_password()
         self._check_password(password, username, email)
@@ -178,57 +165,64 @@ class Accounts:
         # The slow parts come first, also for a name that turns out to be taken.
         password_hash = await self._passwords.hash(password)
         fresh = await asyncio.to_thread(keys.generate_keys)
-        id = self._clock.random_id()
-        mac = self._email_mac(email)
         async with self._db.transaction() as tx:
             await tx.lock("accounts")
+            mac = self.email_mac(email)
             if await people.taken(tx, username, mac) or await actors.local_by_username(
                 tx, username
             ):
                 raise BadInput(_TAKEN, field="username")
-            actor = await actors.create_local(
-                tx,
-                self._urls,
-                self._vault,
-                self._clock,
-                username=username,
-                name=name,
-                kind=ActorKind.PERSON,
-                host=self._config.domain,
-                keys=fresh,
-            )
-            account = Account(
-                id, actor.id, username, role, specialty, Standing.NEW, admin, self._clock.now()
-            )
-            await people.insert_account(
-                tx,
-                account,
-                email_sealed=self._vault.seal(email.encode(), _email_purpose(id)),
-                email_mac=mac,
-                password_hash=password_hash,
-            )
+            account = await self.insert_member(
+                tx, username, email, name, role, specialty, keys=fresh,
+                password_hash=password_hash, admin=admin,
+            )  # fmt: skip
             if by is not None:
                 detail = {"role": role.value, "admin": admin}
                 await self._record(tx, by, "member_added", account.id, detail)
         return account
 
-    def _check_person(self, username: str, email: str, name: str) -> tuple[str, str, str]:
-        username = username.strip().removeprefix("@").lower()
-        if _USERNAME.fullmatch(username) is None:
-            raise BadInput(
-                "A username has 2 to 30 letters a to z, digits and underscores.", field="username"
-            )
-        own = host_name(self._config.domain)
-        if username in RESERVED or username in (own, own.partition(".")[0]):
-            raise BadInput("This username is reserved; choose another.", field="username")
-        email = email.strip()
-        if len(email) > 254 or _EMAIL.fullmatch(email) is None or not email.isprintable():
-            raise BadInput("This is not an e-mail address; check it.", field="email")
-        name = " ".join(name.split())
-        if not 1 <= len(name) <= 80 or not name.isprintable():
-            raise BadInput("Write your name as colleagues know it, at most 80 letters.",
-                           field="name")  # fmt: skip
-        return username, email, name
+    async def insert_member(
+        self,
+        tx: Transaction,
+        username: str,
+        email: str,
+        name: str,
+        role: Role,
+        specialty: Specialty | None,
+        *,
+        keys: keys.FreshKeys,
+        password_hash: str,
+        admin: bool = False,
+    ) -> Account:
+        """An account and its public actor, of fields that were checked, for a name that is free
+        under the lock `accounts`. With an empty hash no password fits."""
+        id = self._clock.random_id()
+        actor = await actors.create_local(
+            tx,
+            self._urls,
+            self._vault,
+            self._clock,
+            username=username,
+            name=name,
+            kind=ActorKind.PERSON,
+            host=self._config.domain,
+            keys=keys,
+        )
+        account = Account(
+            id, actor.id, username, role, specialty, Standing.NEW, admin, self._clock.now()
+        )
+        await people.insert_account(
+            tx,
+            account,
+            email_sealed=self._vault.seal(email.encode(), _email_purpose(id)),
+            email_mac=self.email_mac(email),
+            password_hash=password_hash,
+        )
+        return account
+
+    def check_person(self, username: str, email: str, name: str) -> tuple[str, str, str]:
+        """The three in the form in which they are stored; BadInput names the field."""
+        return check_person(username, email, name, own=host_name(self._config.domain))
 
     def _check_password(self, password: str, username: str, email: str, field: str = "") -> None:
         local, _, domain = email.partition("@")
@@ -246,6 +240,8 @@ class Accounts:
         NotSignedIn for an unknown name as for a wrong password; Forbidden for a suspended account
         (only to who knows its password); TooMany after too many tries.
         """
+        if self._config.identity_provider.exclusive:
+            raise Forbidden(f"Sign in with {self._config.identity_provider.name}.")
         name = name_or_email.strip().removeprefix("@").lower()[:320]
         # No account has a name that holds anything else; the database would not take it either.
         name = name if name.isprintable() else "-"
@@ -254,7 +250,7 @@ class Accounts:
         self._tries_by_caller.take(caller)
         self._tries_by_account.take(account_key)
         if "@" in name:
-            found = await people.login(self._db, email_mac=self._email_mac(name))
+            found = await people.login(self._db, email_mac=self.email_mac(name))
         else:
             found = await people.login(self._db, username=name)
         fits = await self._passwords.check(found.password_hash if found else None, password)
@@ -276,13 +272,13 @@ class Accounts:
             if newer is not None:
                 await people.replace_password(tx, found.account.id, found.password_hash, newer)
             if previous:
-                await people.delete_session(tx, self._session_mac(previous))
+                await people.delete_session(tx, self.session_mac(previous))
             await people.delete_expired_sessions(tx, self._clock.now())
-            return await self._open_session(tx, now_stored.account)
+            return await self.open_session(tx, now_stored.account)
 
     async def session(self, token: str) -> Session | None:
         """Whose session a cookie names; None for an unknown, ended or expired one."""
-        found = await people.session(self._db, self._session_mac(token), self._clock.now())
+        found = await people.session(self._db, self.session_mac(token), self._clock.now())
         if found is None or found[0].standing is Standing.SUSPENDED:
             return None
         return Session(*found)
@@ -290,11 +286,11 @@ class Accounts:
     async def log_out(self, token: str) -> None:
         """End a session; ending one that is not there is fine."""
         async with self._db.transaction() as tx:
-            await people.delete_session(tx, self._session_mac(token))
+            await people.delete_session(tx, self.session_mac(token))
 
     async def sessions(self, account: Account, token: str) -> tuple[SessionLine, ...]:
         """Where the member is logged in, newest first; `token` is the asking session's."""
-        mac = self._session_mac(token)
+        mac = self.session_mac(token)
         rows = await people.sessions(self._db, account.id, self._clock.now())
         return tuple(
             SessionLine(row["created"], row["expires"], row["token_mac"] == mac) for row in rows
@@ -303,24 +299,13 @@ class Accounts:
     async def end_other_sessions(self, account: Account, token: str) -> None:
         """End every session of the member but the asking one."""
         async with self._db.transaction() as tx:
-            await people.delete_other_sessions(tx, account.id, self._session_mac(token))
+            await people.delete_other_sessions(tx, account.id, self.session_mac(token))
 
     async def change_password(
         self, account: Account, old: str, new: str, *, address: str
     ) -> SignedIn:
         """Set a new password, end every session and revoke every token; a fresh session."""
-        caller = network_of(address)
-        account_key = self._vault.fingerprint(account.username, "login throttle")
-        self._tries_by_caller.take(caller)
-        self._tries_by_account.take(account_key)
-        found = await people.login(self._db, username=account.username)
-        if (
-            not await self._passwords.check(found.password_hash if found else None, old)
-            or not found
-        ):
-            raise BadInput("This is not your present password.", field="old_password")
-        self._tries_by_caller.give_back(caller)
-        self._tries_by_account.give_back(account_key)
+        found = await self.confirm_password(account, old, address=address)
         email = await self.email(account.id)
         self._check_password(new, account.username, email, field="new_password")
         password_hash = await self._passwords.hash(new)
@@ -332,13 +317,49 @@ class Accounts:
                 raise Conflict("The password was changed meanwhile; log in again.")
             await people.delete_sessions(tx, account.id)
             await people.revoke_tokens(tx, account.id, self._clock.now())
-            return await self._open_session(tx, found.account)
+            return await self.open_session(tx, found.account)
 
-    async def _open_session(self, tx: Transaction, account: Account) -> SignedIn:
+    async def confirm_password(self, account: Account, password: str, *, address: str) -> Login:
+        """Whether it is really the member who is asking; BadInput if not, TooMany after many
+        tries."""
+        caller = network_of(address)
+        account_key = self._vault.fingerprint(account.username, "login throttle")
+        self._tries_by_caller.take(caller)
+        self._tries_by_account.take(account_key)
+        found = await people.login(self._db, username=account.username)
+        fits = await self._passwords.check(found.password_hash if found else None, password)
+        if found is None or not fits:
+            raise BadInput("This is not your present password.", field="old_password")
+        self._tries_by_caller.give_back(caller)
+        self._tries_by_account.give_back(account_key)
+        return found
+
+    async def has_password(self, account: Account) -> bool:
+        """Whether the member may log in by a password; who came by a provider has none at first."""
+        found = await people.login(self._db, username=account.username)
+        return found is not None and found.password_hash != ""
+
+    async def set_password(self, username: str, *, by: str) -> str:
+        """Give a member a fresh password and end every session; the password."""
+        password = fresh_password()
+        password_hash = await self._passwords.hash(password)
+        async with self._db.transaction() as tx:
+            account = await self._member(tx, username)
+            found = await people.login(tx, username=account.username)
+            if found is None or not await people.replace_password(
+                tx, account.id, found.password_hash, password_hash
+            ):
+                raise Conflict("The password was changed meanwhile; try again.")
+            await people.delete_sessions(tx, account.id)
+            await self._record(tx, by, "password_set", account.id, {})
+        return password
+
+    async def open_session(self, tx: Transaction, account: Account) -> SignedIn:
+        """A fresh session of a member who was let in."""
         token, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
         now = self._clock.now()
         expires = now + self._config.membership.session_days * DAY
-        await people.put_session(tx, self._session_mac(token), account.id, csrf, now, expires)
+        await people.put_session(tx, self.session_mac(token), account.id, csrf, now, expires)
         return SignedIn(account, token, csrf)
 
     # API tokens -------------------------------------------------------------------------------
@@ -438,11 +459,13 @@ class Accounts:
     ) -> None:
         await moderation.append(tx, self._clock.now(), by, action, subject, detail)
 
-    def _session_mac(self, token: str) -> str:
+    def session_mac(self, token: str) -> str:
+        """What a session is stored under."""
         # A cookie may hold anything; ours are ASCII.
         return self._vault.fingerprint(token if token.isascii() else "", "session")
 
-    def _email_mac(self, email: str) -> str:
+    def email_mac(self, email: str) -> str:
+        """What an e-mail address is looked up by."""
         return self._vault.fingerprint(email.strip().lower(), "e-mail")
 
 

@@ -18,6 +18,9 @@ import click
 from cryptography import x509
 
 from fedidoc import config as configuration
+from fedidoc.accounts.id_tokens import NotBelieved
+from fedidoc.accounts.provider_http import Away
+from fedidoc.app import build_provider, guard_of
 from fedidoc.cli.console import Console, Refused, common, pass_console, run_async
 from fedidoc.clock import DAY, HOUR, Clock, iso
 from fedidoc.config import Config
@@ -77,6 +80,7 @@ async def examine(path: Path) -> list[Finding]:
     findings += _plain_http(config)
     findings += _certificate(config, now)
     findings += await _mail(config)
+    findings += await _identity_provider(config)
     findings += await asyncio.to_thread(lambda: list(_network(config)))
     return findings
 
@@ -230,6 +234,58 @@ async def _mail(config: Config) -> list[Finding]:
     except FedidocError as error:
         return [Finding("mail", "fail", error.text)]
     return [Finding("mail", "ok", f"{postbox.server} answers; try `fedidoc mail test ADDRESS`.")]
+
+
+async def _identity_provider(config: Config) -> list[Finding]:
+    rules = config.identity_provider
+    if not rules.issuer:
+        return []
+    check = "sign-in"
+    try:
+        provider = build_provider(config, Clock(), guard_of(config))
+    except ConfigError as error:
+        return [Finding(check, "fail", error.text)]
+    try:
+        found = await provider.metadata()
+        keys = await provider.keys()
+    except (Away, NotBelieved) as error:
+        words = _PROVIDER_FAULTS.get(error.reason, f"its answer is not right ({error.reason})")
+        return [Finding(check, "fail", f"The identity provider: {words}.")]
+    finally:
+        await provider.close()
+    findings = [
+        Finding(
+            check, "ok", f"The identity provider answers; {len(keys)} keys, signed with"
+            f" {', '.join(found.algorithms)}.",
+        )
+    ]  # fmt: skip
+    if not keys:
+        findings = [Finding(check, "fail", "The identity provider shows no key that can be used.")]
+    if not rules.client_secret:
+        findings.append(
+            Finding(check, "warn", "[identity_provider] client_secret is empty: a public client.")
+        )
+    if found.end_session_endpoint is None:
+        findings.append(
+            Finding(check, "warn", "The identity provider ends no sessions: logging out here does"
+                    " not log out there.")
+        )  # fmt: skip
+    return findings
+
+
+_PROVIDER_FAULTS = {
+    "unreachable": "it cannot be reached at [identity_provider] issuer",
+    "timeout": "it takes longer than 10 seconds to answer",
+    "tls": "its certificate does not hold; put its authority into [identity_provider] ca_file",
+    "other_issuer": "it calls itself otherwise than [identity_provider] issuer; copy the issuer to"
+    " the letter from its discovery document",
+    "status_404": "there is no discovery document at [identity_provider] issuer",
+    "redirected": "its discovery document redirects; give the address that it leads to",
+    "bad_endpoint": "its discovery document names an address that may not be asked: a private one"
+    " on another host, or plain http; see [federation] private_networks",
+    "no_algorithm": "it signs with none of RS256, PS256, ES256 and EdDSA",
+    "no_code_flow": "it does not offer the authorization code flow",
+}
 
 
 # The network --------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fedidoc import app
+from fedidoc.accounts.passes import Purpose
 from fedidoc.cli.console import Console, Refused, common, pass_console, printable, run_async
 from fedidoc.clock import iso
 from fedidoc.errors import BadInput, NotFound
@@ -183,6 +184,53 @@ async def restore(console: Console, username: str) -> None:
         console.record(
             _record(account), f"{account.username} is back; standing: {account.standing.value}."
         )
+
+
+@member.command()
+@click.argument("username")
+@common
+@pass_console
+@run_async
+async def password(console: Console, username: str) -> None:
+    """Give USERNAME a fresh password, and print it. All their sessions end."""
+    async with app.build_rooms(console.config()) as rooms:
+        made = await rooms.services.accounts.set_password(username, by=BY)
+        console.record({"username": username, "password": made}, f"Password: {made}")
+
+
+@member.command()
+@click.argument("username")
+@common
+@pass_console
+@run_async
+async def enter(console: Console, username: str) -> None:
+    """Print a link that lets USERNAME in once, within 15 minutes.
+
+    For who is locked out, also when the identity provider is away.
+    """
+    await _hand_out(console, username, Purpose.ENTER)
+
+
+@member.command()
+@click.argument("username")
+@common
+@pass_console
+@run_async
+async def link(console: Console, username: str) -> None:
+    """Print a link that ties a login of the identity provider to USERNAME, within 7 days.
+
+    Whoever opens it and signs in by the provider signs in as USERNAME from then on.
+    """
+    if not console.config().identity_provider.issuer:
+        raise Refused("There is no [identity_provider] in the configuration to link a login of.")
+    await _hand_out(console, username, Purpose.LINK)
+
+
+async def _hand_out(console: Console, username: str, purpose: Purpose) -> None:
+    async with app.build_rooms(console.config()) as rooms:
+        made = await rooms.services.passes.make(username, purpose, by=BY)
+        url = f"{rooms.config.base_url}/log-in/pass/{made}"
+        console.record({"username": username, "url": url}, url)
 
 
 @click.group()

@@ -102,6 +102,18 @@ async def ends_of(
     return found
 
 
+async def run_out(reader: Reader, now: int, limit: int) -> list[EvidenceRow]:
+    """What was not withdrawn and counts no more, of members who are verified."""
+    rows = await reader.fetch_all(
+        f"SELECT {', '.join(f'evidence.{name}' for name in _COLUMNS)} FROM evidence"
+        " JOIN accounts ON accounts.id = evidence.account_id"
+        " WHERE evidence.withdrawn IS NULL AND evidence.valid_until <= ?"
+        " AND accounts.standing = 'verified' ORDER BY evidence.valid_until, evidence.id LIMIT ?",
+        (now, limit),
+    )
+    return [_row_of(row) for row in rows]
+
+
 async def withdraw(tx: Transaction, id: str, *, at: int, by: str, why_sealed: bytes) -> bool:
     """False if it is unknown or was withdrawn already."""
     changed = await tx.execute(

@@ -126,6 +126,7 @@ def tidy_lines(text: str) -> str:
 
 
 def tidy_jurisdiction(text: str, npi: str) -> str:
+    """Where a licence is from, as a code; BadInput if the text is none."""
     code = text.strip().upper()
     if npi and code in US_STATES:
         code = f"US-{code}"

@@ -20,6 +20,7 @@ from quart.wrappers import Request
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response as PlainResponse
 
+from fedidoc.accounts.attempts import LASTS
 from fedidoc.clinical.audience import refusal
 from fedidoc.errors import Forbidden, NotFound, NotSignedIn
 from fedidoc.model import Account, Right, Role
@@ -32,7 +33,9 @@ SERVICES: Final = "fedidoc.services"
 SMALL_BODY: Final = 256 * 1024
 PICTURES: Final = 4
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_OPEN: Final = frozenset({"entrance.log_in", "entrance.sign_up"})
+_OPEN: Final = frozenset({"entrance.log_in", "entrance.sign_up", "sso.use_pass"})
+# Posted to by the identity provider and not by a browser; a signature is what it is judged by.
+_SIGNED: Final = frozenset({"sso.back_channel"})
 _PAINT: Final = frozenset({"static", "theme"})
 
 _LONGEST_NAME: Final = 200
@@ -79,6 +82,11 @@ class Cookies:
     def visit(self) -> str:
         """A random token for the forms before there is a session."""
         return "__Host-visit" if self.secure else "visit"
+
+    @property
+    def sign_in(self) -> str:
+        """What a sign-in by the identity provider was begun with, sealed."""
+        return "__Host-sign-in" if self.secure else "sign-in"
 
 
 def sized_request(pictures: int) -> type[Request]:
@@ -203,10 +211,41 @@ def begin_session(response: Response, token: str) -> None:
     response.delete_cookie(cookies.visit, path="/", secure=cookies.secure, httponly=True)
 
 
+def leave() -> None:
+    """The session has ended: what this request still shows, it shows to nobody in particular."""
+    g.account, g.csrf = None, None
+
+
 def end_session(response: Response) -> None:
     cookies = _cookies()
     response.delete_cookie(
         cookies.session, path="/", secure=cookies.secure, httponly=True, samesite="Lax"
+    )
+
+
+def sign_in_cookie() -> str:
+    return request.cookies.get(_cookies().sign_in, "")
+
+
+def remember_sign_in(response: Response, sealed: str) -> None:
+    """Let this browser, and no other, finish the sign-in that it begins. The provider sends the
+    browser back by a link, with which a cookie that is `Lax` comes along."""
+    cookies = _cookies()
+    response.set_cookie(
+        cookies.sign_in,
+        sealed,
+        max_age=LASTS // 1000,
+        secure=cookies.secure,
+        httponly=True,
+        samesite="Lax",
+        path="/",
+    )
+
+
+def forget_sign_in(response: Response) -> None:
+    cookies = _cookies()
+    response.delete_cookie(
+        cookies.sign_in, path="/", secure=cookies.secure, httponly=True, samesite="Lax"
     )
 
 
@@ -257,6 +296,8 @@ async def admit() -> None:
             g.account, g.csrf = session.account, session.csrf
     if request.method in _SAFE or request.routing_exception is not None:
         return  # nothing is changed by it, or there is nothing there to change
+    if request.endpoint in _SIGNED:
+        return
     if not _from_here():
         raise Forbidden("This was sent from another site, so it was not done.")
     given = (await request.form).get("csrf", "")

@@ -56,6 +56,9 @@ SAID: Final = {
     "not_renewed": "Not renewed: they see your reason. Their credential holds to its end.",
     "peer": "The server's policy is changed.",
     "resumed": "You are logged in again, and your text is here.",
+    "enrolled": "Your account is made, and you are verified. Cases are open to you.",
+    "linked": "Your login is linked: sign in with it from now on.",
+    "unlinked": "Your login is no longer linked.",
     "welcome": "Your account is made. Next: have your licence verified.",
 }
 

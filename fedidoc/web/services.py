@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fedidoc.accounts import Accounts
+from fedidoc.accounts.passes import Passes
+from fedidoc.accounts.sign_in import SignIn
 from fedidoc.clinical.cases import Cases
 from fedidoc.clinical.drafts import Drafts
 from fedidoc.clinical.follows import Follows
@@ -25,11 +27,16 @@ from fedidoc.verification.trust import Trust
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What one instance's pages may ask. Each room checks again who may do what."""
+    """What one instance's pages may ask. Each room checks again who may do what.
+
+    `sign_in` is None where no identity provider is configured.
+    """
 
     config: Config
     clock: Clock
     accounts: Accounts
+    passes: Passes
+    sign_in: SignIn | None
     review: Review
     audit: Audit
     policy: Policy

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from quart import Quart
 
+from fedidoc.accounts.passes import Passes
 from fedidoc.activitypub.fetch import Fetcher
 from fedidoc.activitypub.guard import Guard
 from fedidoc.clinical.cases import CaseDraft, Cases, RemotePost
@@ -82,7 +83,7 @@ class Site:
         if account.admin:
             # The operator handed a password out that nobody here has seen: open a session.
             async with self.house.db.transaction() as tx:
-                signed_in = await self.house.accounts._open_session(tx, account)
+                signed_in = await self.house.accounts.open_session(tx, account)
             browser.cookies["__Host-session"] = signed_in.token
             return browser
         page = await browser.get("/log-in")
@@ -175,6 +176,8 @@ async def site(house: House, tmp_path: Path) -> AsyncIterator[Site]:
         config=config,
         clock=clock,
         accounts=house.accounts,
+        passes=Passes(db, clock, house.vault, house.accounts),
+        sign_in=None,
         review=house.review,
         policy=house.policy,
         audit=Audit(db),

@@ -16,6 +16,7 @@ from fedidoc.web.pages import (
     people,
     renewal,
     settings,
+    sso,
     threads,
     writing,
 )
@@ -47,8 +48,8 @@ def create_pages(services: Services) -> Quart:
     app.after_request(gate.seal)
     failures.register(app)
     for room in (
-        drafts, entrance, home, media, membership, people, renewal, settings, threads, writing,
-        audit, calendar, peers, reviews,
+        drafts, entrance, home, media, membership, people, renewal, settings, sso, threads,
+        writing, audit, calendar, peers, reviews,
     ):  # fmt: skip
         app.register_blueprint(room.blueprint)
     colours = theme.stylesheet(config.instance.accent)

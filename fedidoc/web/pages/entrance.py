@@ -62,8 +62,21 @@ async def log_in() -> Response:
 
 @blueprint.post("/log-out")
 async def log_out() -> Response:
-    await gate.services().accounts.log_out(gate.session_token())
-    response = redirect("/", 303)
+    rooms = gate.services()
+    onward = None
+    if rooms.sign_in is None:
+        await rooms.accounts.log_out(gate.session_token())
+    else:
+        onward = await rooms.sign_in.log_out(gate.session_token())
+    if onward is None:
+        response = gate.go("/")
+    else:
+        gate.leave()
+        response = await page(
+            "account/logged_out.html",
+            onward=onward,
+            provider=rooms.config.identity_provider.name,
+        )
     gate.end_session(response)
     response.headers["Clear-Site-Data"] = '"cache", "cookies", "storage"'
     return response
@@ -117,7 +130,8 @@ def roles_offered() -> list[Role]:
 
 
 def _must_be_open() -> None:
-    if not gate.services().config.membership.open:
+    config = gate.services().config
+    if not config.membership.open or config.identity_provider.exclusive:
         raise Forbidden("This instance takes no new accounts by itself; ask those who run it.")
 
 

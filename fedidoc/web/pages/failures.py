@@ -151,13 +151,15 @@ async def log_in_page(
     status: int = 200,
 ) -> Response:
     """The log-in form; `kept` is what somebody was writing when their session ended."""
+    config = gate.services().config
     return await page(
         "account/log_in.html",
         status=status,
         form=form,
+        provider=config.identity_provider if config.identity_provider.issuer else None,
         next=onward,
         place=place,
         kept=list((kept or {}).items()) if place else [],
         pictures=pictures,
-        open=gate.services().config.membership.open,
+        open=config.membership.open and not config.identity_provider.exclusive,
     )

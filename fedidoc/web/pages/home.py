@@ -26,7 +26,11 @@ class DraftLine(NamedTuple):
 async def home() -> Response:
     account = gate.visitor()
     if account is None:
-        return await page("welcome.html", open=gate.services().config.membership.open)
+        config = gate.services().config
+        return await page(
+            "welcome.html",
+            open=config.membership.open and not config.identity_provider.exclusive,
+        )
     if account.admin and account.role is Role.STAFF:
         return redirect("/admin/reviews", 303)
     if not account.verified:

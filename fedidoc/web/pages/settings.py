@@ -80,10 +80,21 @@ async def _profile_form(account: Account) -> forms.Form:
     )
 
 
+async def settings_page(account: Account, wrong: forms.Form, status: int) -> Response:
+    """The settings with what is wrong with a form that stands among them."""
+    form = await _profile_form(account)
+    form.errors.update(wrong.errors)
+    return await _settings(account, form, status)
+
+
 async def _settings(account: Account, form: forms.Form, status: int = 200) -> Response:
+    rooms = gate.services()
     return await page(
         "account/settings.html",
         status=status,
         form=form,
-        sessions=await gate.services().accounts.sessions(account, gate.session_token()),
+        sessions=await rooms.accounts.sessions(account, gate.session_token()),
+        provider=rooms.config.identity_provider if rooms.sign_in else None,
+        login=await rooms.sign_in.login(account) if rooms.sign_in else None,
+        has_password=await rooms.accounts.has_password(account),
     )
