@@ -32,7 +32,7 @@ from fedidoc.activitypub.guard import Guard, PinnedResolver, Reach
 from fedidoc.clinical.cases import Cases
 from fedidoc.clinical.drafts import Drafts
 from fedidoc.clinical.follows import Follows
-from fedidoc.clinical.media import Pictures
+from fedidoc.clinical.media import Pictures, clean
 from fedidoc.clinical.notifications import Notifications
 from fedidoc.clinical.profiles import Profiles
 from fedidoc.clock import DAY, HOUR, Clock
@@ -63,15 +63,18 @@ from fedidoc.storage.queues import Queue
 from fedidoc.vault import Vault
 from fedidoc.verification.audit import Audit
 from fedidoc.verification.credentials import Credentials
+from fedidoc.verification.documents import Documents
 from fedidoc.verification.dossiers import Dossiers
 from fedidoc.verification.expiry import Expiry
 from fedidoc.verification.identity import Identity
 from fedidoc.verification.lifetimes import Lifetimes
+from fedidoc.verification.mailbox import Mailboxes
 from fedidoc.verification.policy import Policy
 from fedidoc.verification.registries import Nppes
 from fedidoc.verification.review import Review
 from fedidoc.verification.specialties import Specialties
 from fedidoc.verification.trust import Trust
+from fedidoc.verification.vouches import Belongings, Vouches
 from fedidoc.web import api
 from fedidoc.web.pages import create_pages
 from fedidoc.web.protocol import App, Protocol, Receive, Scope, Send
@@ -196,8 +199,6 @@ async def _furnish(
     trust = Trust(db, clock, own_host=urls.authority)
     await trust.refresh()
     credentials = Credentials(db, clock, vault, urls, valid_days=config.credentials.valid_days)
-    accounts = Accounts(db, clock, vault, config, urls, credentials)
-    stack.callback(accounts.close)
     notifications = Notifications(db, clock)
 
     async def notify(tx: Transaction, kind: NotificationKind, actor_id: str) -> None:
@@ -218,6 +219,26 @@ async def _furnish(
         db, clock, vault, credentials, review.standings, policy, notify=notify, write=write,
         page=f"{config.base_url}/renewal",
     )  # fmt: skip
+    mailboxes = Mailboxes(
+        db, clock, vault, config.evidence, review.records, settle=review.settle, send=mail.put,
+        base_url=config.base_url, name=config.instance.name,
+    )  # fmt: skip
+    documents = Documents(
+        db, clock, vault, config.document_folder, config.evidence, review.records,
+        settle=review.settle, clean=clean,
+    )  # fmt: skip
+
+    async def notify_about(
+        tx: Transaction, kind: NotificationKind, actor_id: str, other_id: str
+    ) -> None:
+        await notifications.put(tx, kind, actor_id, actor_id=other_id)
+
+    vouches = Vouches(
+        db, clock, vault, config.evidence, review.records, settle=review.settle,
+        notify=notify_about, domain=config.domain,
+    )  # fmt: skip
+    accounts = Accounts(db, clock, vault, config, urls, Belongings(credentials, vouches))
+    stack.callback(accounts.close)
     passes = Passes(db, clock, vault, accounts)
     sign_in = None
     if config.identity_provider.issuer:
@@ -254,7 +275,7 @@ async def _furnish(
     rounds = Rounds(db, clock, trust, badges, remote)
     rounds.register(tasks)
     Copying(pictures, fetcher, trust).register(tasks)
-    housekeeping = _Housekeeping(db, clock, review, lifetimes, pictures)
+    housekeeping = _Housekeeping(db, clock, review, lifetimes, pictures, mailboxes, documents)
     housekeeping.register(tasks)
     runner = Runner(
         db,
@@ -279,6 +300,9 @@ async def _furnish(
         review=review,
         audit=Audit(db),
         policy=policy,
+        mailboxes=mailboxes,
+        documents=documents,
+        vouches=vouches,
         trust=trust,
         cases=cases,
         drafts=Drafts(db, clock, vault),
@@ -337,7 +361,14 @@ class _Housekeeping:
     KIND = "housekeeping"
 
     def __init__(
-        self, db: Database, clock: Clock, review: Review, lifetimes: Lifetimes, pictures: Pictures
+        self,
+        db: Database,
+        clock: Clock,
+        review: Review,
+        lifetimes: Lifetimes,
+        pictures: Pictures,
+        mailboxes: Mailboxes,
+        documents: Documents,
     ) -> None:
         self._db = db
         self._clock = clock
@@ -345,6 +376,8 @@ class _Housekeeping:
         self._lifetimes = lifetimes
         self._expiry = Expiry(db, clock, review)
         self._pictures = pictures
+        self._mailboxes = mailboxes
+        self._documents = documents
 
     def register(self, tasks: Tasks) -> None:
         tasks.add(self.KIND, self.keep)
@@ -359,6 +392,8 @@ class _Housekeeping:
         await self._lifetimes.watch()
         await self._expiry.run_out()
         await self._pictures.sweep()
+        await self._documents.sweep()
+        await self._mailboxes.forget()
         async with self._db.transaction() as tx:
             await people.delete_expired_sessions(tx, now)
             await logins.forget_expired(tx, now)

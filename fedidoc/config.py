@@ -105,6 +105,20 @@ class Mail:
 
 
 @dataclass(frozen=True)
+class EvidenceRules:
+    email_domains: tuple[str, ...] = ()
+    email_link_hours: int = 24
+    email_valid_months: int = 12
+    document_directory: str = "documents"
+    document_max_bytes: int = 10 * 1024 * 1024
+    document_days: int = 30
+    vouches_needed: int = 3
+    vouches_a_year: int = 5
+    vouch_cooling_days: int = 30
+    vouch_valid_days: int = 365
+
+
+@dataclass(frozen=True)
 class ReviewRules:
     four_eyes: bool = False
     automatic: tuple[str, ...] = ("identity_provider",)
@@ -181,6 +195,7 @@ class Config:
     membership: Membership = Membership()
     credentials: CredentialRules = CredentialRules()
     mail: Mail = Mail()
+    evidence: EvidenceRules = EvidenceRules()
     review: ReviewRules = ReviewRules()
     identity_provider: IdentityProvider = IdentityProvider()
     log: Logging = Logging()
@@ -206,6 +221,10 @@ class Config:
     @property
     def media_folder(self) -> Path:
         return self.folder / self.media.directory
+
+    @property
+    def document_folder(self) -> Path:
+        return self.folder / self.evidence.document_directory
 
     @property
     def database_url(self) -> str:
@@ -251,6 +270,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "membership": Membership,
     "credentials": CredentialRules,
     "mail": Mail,
+    "evidence": EvidenceRules,
     "review": ReviewRules,
     "identity_provider": IdentityProvider,
     "log": Logging,
@@ -385,6 +405,25 @@ def _mail_rules(mail: Mail) -> list[tuple[bool, str]]:
     ]  # fmt: skip
 
 
+def _evidence_rules(rules: EvidenceRules, mail: Mail) -> list[tuple[bool, str]]:
+    bounds = {
+        "email_link_hours": (1, 72),
+        "email_valid_months": (1, 36),
+        "document_max_bytes": (1, 1 << 26),
+        "document_days": (0, 3650),
+        "vouches_needed": (0, 20),
+        "vouches_a_year": (1, 1000),
+        "vouch_cooling_days": (0, 3650),
+        "vouch_valid_days": (1, 3650),
+    }
+    return [
+        (not rules.email_domains or bool(mail.host), "[evidence] email_domains needs a mail server:"
+         " fill in [mail]."),
+        *((low <= getattr(rules, name) <= high, f"[evidence] {name} must be between {low} and"
+           f" {high}.") for name, (low, high) in bounds.items()),
+    ]  # fmt: skip
+
+
 def _check(config: Config) -> None:
     rules = [
         (bool(_DOMAIN.fullmatch(config.domain)), "[instance] domain must be a lower-case host"
@@ -405,6 +444,7 @@ def _check(config: Config) -> None:
         (1 <= config.membership.session_days <= 90, "[membership] session_days must be between 1"
          " and 90."),
         *_mail_rules(config.mail),
+        *_evidence_rules(config.evidence, config.mail),
         (all(t.kind in {"approve", "ask", "refuse"} and t.text.strip()
              for t in config.review_templates.values()), "[review_templates.NAME] kind must be"
          " approve, ask or refuse, and text must say something."),

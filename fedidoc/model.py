@@ -304,6 +304,7 @@ class NotificationKind(StrEnum):
     RENEWAL_DUE = "renewal_due"
     RENEWED = "renewed"
     RENEWAL_DECLINED = "renewal_declined"
+    VOUCH_ASKED = "vouch_asked"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,11 +22,15 @@ from fedidoc.storage import actors, keys
 from fedidoc.storage.engine import Database, Transaction
 from fedidoc.vault import Vault
 from fedidoc.verification.credentials import Credentials
+from fedidoc.verification.documents import Clean, Documents
 from fedidoc.verification.lifetimes import Lifetimes
+from fedidoc.verification.mailbox import Mailboxes
 from fedidoc.verification.policy import Policy
 from fedidoc.verification.registries import Nppes
 from fedidoc.verification.review import Claim, Review
 from fedidoc.verification.standings import Notify
+from fedidoc.verification.vouches import Belongings, Vouches
+from fedidoc.verification.vouches import Notify as NotifyAbout
 
 PASSWORD = "an uncommon sentence"
 ADDRESS = "192.0.2.1"
@@ -100,6 +104,41 @@ class House:
             passwords=Passwords(hasher),
         )
 
+    def mailboxes(self, config: Config) -> Mailboxes:
+        """Institutional addresses; letters end in `letters`."""
+        return Mailboxes(
+            self.db, self.clock, self.vault, config.evidence, self.review.records,
+            settle=self._settle, send=self._send, base_url=f"https://{self.domain}",
+            name=self.config.instance.name,
+        )  # fmt: skip
+
+    def documents(self, config: Config, clean: Callable[[bytes], Clean]) -> Documents:
+        return Documents(
+            self.db, self.clock, self.vault, config.document_folder, config.evidence,
+            self.review.records, settle=self._settle, clean=clean,
+        )  # fmt: skip
+
+    def vouches(self, config: Config, notify: NotifyAbout | None = None) -> Vouches:
+        """Vouches; from now on a suspension lets them fall."""
+
+        async def tell(tx: Transaction, kind: NotificationKind, actor_id: str, _: str) -> None:
+            self.told.append((kind, actor_id))
+
+        made = Vouches(
+            self.db, self.clock, self.vault, config.evidence, self.review.records,
+            settle=self._settle, notify=notify or tell, domain=self.domain,
+        )  # fmt: skip
+        self.accounts._credentials = Belongings(self.credentials, made)
+        return made
+
+    async def _settle(self, tx: Transaction, account_id: str, by: str) -> bool:
+        return await self.review.settle(tx, account_id, by)
+
+    async def _send(
+        self, tx: Transaction, to: str, subject: str, text: str, *, expires: int | None = None
+    ) -> None:
+        self.letters.append((to, subject, text))
+
     async def _notify(self, tx: Transaction, kind: NotificationKind, actor_id: str) -> None:
         self.told.append((kind, actor_id))
         if self.notify is not None:
@@ -157,7 +196,8 @@ class House:
         found: list[str] = []
         for table in (
             "accounts", "sessions", "tokens", "applications", "evidence", "actors", "credentials",
-            "events", "audit", "tasks", "notifications",
+            "events", "audit", "tasks", "notifications", "mails", "mailbox_links", "mailboxes",
+            "documents", "vouches",
         ):  # fmt: skip
             for row in await self.db.fetch_all(f"SELECT * FROM {table}"):
                 found.append(json.dumps([_text(value) for value in tuple(row)]))

@@ -130,6 +130,15 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"instance": {"domain": "a.example"}, "log": {"level": "loud"}}, "level"),
     ({"instance": {"domain": "a.example"}, "media": {"max_bytes": 0}}, "max_bytes"),
     *(
+        ({"instance": {"domain": "a.example"}, "evidence": rules}, words)
+        for rules, words in [
+            ({"email_domains": ["stolaf.example"]}, "mail server"),
+            ({"email_link_hours": 0}, "email_link_hours"),
+            ({"document_max_bytes": (1 << 26) + 1}, "document_max_bytes"),
+            ({"vouches_needed": -1}, "vouches_needed"),
+        ]
+    ),
+    *(
         ({"instance": {"domain": "a.example"}, "mail": mail}, words)
         for mail, words in [
             ({"host": "mail.example"}, "sender go together"),

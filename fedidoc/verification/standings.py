@@ -48,6 +48,10 @@ class Standings:
         found = await stored.kinds_of(reader, [account_id], self._clock.now())
         return frozenset(EvidenceKind(kind) for kind in found.get(account_id, ()))
 
+    async def held(self, account: Account) -> frozenset[EvidenceKind]:
+        """The same, of what is committed."""
+        return await self.kinds(self._db, account.id)
+
     async def give(
         self,
         tx: Transaction,

@@ -17,12 +17,15 @@ from fedidoc.clock import Clock
 from fedidoc.config import Config
 from fedidoc.federation.remote import Remote
 from fedidoc.verification.audit import Audit
+from fedidoc.verification.documents import Documents
 from fedidoc.verification.dossiers import Dossiers
 from fedidoc.verification.lifetimes import Lifetimes
+from fedidoc.verification.mailbox import Mailboxes
 from fedidoc.verification.policy import Policy
 from fedidoc.verification.review import Review
 from fedidoc.verification.specialties import Specialties
 from fedidoc.verification.trust import Trust
+from fedidoc.verification.vouches import Vouches
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,9 @@ class Services:
     review: Review
     audit: Audit
     policy: Policy
+    mailboxes: Mailboxes
+    documents: Documents
+    vouches: Vouches
     trust: Trust
     cases: Cases
     drafts: Drafts

@@ -301,6 +301,7 @@ _NOTICES: Final = {
     NotificationKind.LIKED: ("thanks", "thanks you for"),
     NotificationKind.ANNOUNCED: ("peers", "passed on"),
     NotificationKind.VERIFIED: ("seal", "You are verified. Cases are open to you."),
+    NotificationKind.VOUCH_ASKED: ("seal", "asks you to vouch for them."),
     NotificationKind.REFUSED: ("heed", "The reviewers could not verify you yet."),
     NotificationKind.RENEWAL_DUE: ("clock", "Your verification ends soon; have it renewed."),
     NotificationKind.RENEWED: ("seal", "Your verification is renewed."),
@@ -329,6 +330,33 @@ _CONFIRMATIONS: Final = {
 def confirmation(kind: str) -> str:
     """What an author confirms by keeping what the guard asked about."""
     return _CONFIRMATIONS.get(Kind(kind), "None of these identifies a patient.")
+
+
+_EVIDENCE: Final = {
+    "identity_provider": "you log in through your hospital",
+    "employer": "your employer confirms it to a reviewer",
+    "register": "your licence matches the register",
+    "document": "a reviewer sees a document of yours",
+    "institutional_email": "you answer from an institution's e-mail address",
+    "vouches": "colleagues vouch for you",
+}
+_MEDIA_TYPES: Final = {"application/pdf": "PDF", "image/jpeg": "JPEG", "image/png": "PNG"}
+
+
+def evidence(kind: str) -> str:
+    """What an applicant does to be verified by a kind of evidence."""
+    return _EVIDENCE[kind]
+
+
+def media_type(value: str) -> str:
+    return _MEDIA_TYPES.get(value, "file")
+
+
+def size(number: int) -> str:
+    """Bytes as `12 KB` or `3.4 MB`."""
+    if number < 1_000_000:
+        return f"{max(1, round(number / 1000))} KB"
+    return f"{number / 1_000_000:.1f} MB"
 
 
 _CLAIM_FIELDS: Final = {

@@ -16,10 +16,10 @@ from fedidoc.activitypub.guard import Guard
 from fedidoc.clinical.cases import CaseDraft, Cases, RemotePost
 from fedidoc.clinical.drafts import Drafts
 from fedidoc.clinical.follows import Follows
-from fedidoc.clinical.media import Pictures
+from fedidoc.clinical.media import Pictures, clean
 from fedidoc.clinical.notifications import Notifications
 from fedidoc.clinical.profiles import Profiles
-from fedidoc.config import Config, Server
+from fedidoc.config import Config, EvidenceRules, Server
 from fedidoc.federation.badges import Badges
 from fedidoc.federation.keyring import Keyring
 from fedidoc.federation.peering import Peering
@@ -155,7 +155,10 @@ class Site:
 @pytest.fixture
 async def site(house: House, tmp_path: Path) -> AsyncIterator[Site]:
     config: Config = replace(
-        house.config, server=Server(trusted_proxies=("10.0.0.0/8",)), folder=tmp_path
+        house.config,
+        server=Server(trusted_proxies=("10.0.0.0/8",)),
+        evidence=EvidenceRules(email_domains=("stolaf.example",), vouches_needed=2),
+        folder=tmp_path,
     )
     db, clock, urls = house.db, house.clock, house.urls
     trust = Trust(db, clock, own_host=urls.authority)
@@ -164,6 +167,11 @@ async def site(house: House, tmp_path: Path) -> AsyncIterator[Site]:
 
     async def notify(tx: Transaction, kind: NotificationKind, actor_id: str) -> None:
         await notifications.put(tx, kind, actor_id)
+
+    async def notify_about(
+        tx: Transaction, kind: NotificationKind, actor_id: str, other_id: str
+    ) -> None:
+        await notifications.put(tx, kind, actor_id, actor_id=other_id)
 
     house.notify = notify
     guard = Guard(allow_plain_http=False, private_networks=(), ca_file=None)
@@ -181,6 +189,9 @@ async def site(house: House, tmp_path: Path) -> AsyncIterator[Site]:
         review=house.review,
         policy=house.policy,
         audit=Audit(db),
+        mailboxes=house.mailboxes(config),
+        documents=house.documents(config, clean),
+        vouches=house.vouches(config, notify_about),
         trust=trust,
         cases=Cases(db, clock, urls, pictures),
         drafts=Drafts(db, clock, house.vault),

@@ -62,7 +62,7 @@ async def queue() -> Response:
 
 @blueprint.get("/<application_id>")
 async def look(application_id: str) -> Response:
-    return await _desk(gate.steward(), application_id, forms.Form())
+    return await desk_page(gate.steward(), application_id, forms.Form())
 
 
 @blueprint.post("/<application_id>/approve")
@@ -76,7 +76,7 @@ async def approve(application_id: str) -> Response:
     if not reason:
         form.refuse("approval", "Write what it was, in a few words.")
     if form.wrong:
-        return await _desk(account, application_id, form, 400)
+        return await desk_page(account, application_id, form, 400)
     try:
         done = await gate.services().review.approve(
             application_id, account, reason, kinds, seen=form.get("seen")
@@ -98,7 +98,7 @@ async def turn_away(application_id: str, answer: str) -> Response:
     reason = form.get(field).strip()
     if not reason:
         form.refuse(field, "Tell the member what is missing; they read this.")
-        return await _desk(account, application_id, form, 400)
+        return await desk_page(account, application_id, form, 400)
     try:
         if answer == "refuse":
             await review.refuse(application_id, account, reason)
@@ -132,7 +132,7 @@ async def judge(application_id: str) -> Response:
         await gate.services().review.judge(application_id, account, key, form.get(field))
     except (BadInput, Conflict, Forbidden) as error:
         form.refuse(field, error.text)
-        return await _desk(account, application_id, form, error.status)
+        return await desk_page(account, application_id, form, error.status)
     return gate.go(f"/admin/reviews/{application_id}", "judged")
 
 
@@ -147,7 +147,7 @@ async def _begun(
             if (wording.kind, wording.name) == (decision, chosen):
                 typed = form.get(field).strip()
                 form.values[field] = f"{typed}\n{wording.text}" if typed else wording.text
-    return await _desk(account, application_id, form)
+    return await desk_page(account, application_id, form)
 
 
 async def _refused(
@@ -155,18 +155,20 @@ async def _refused(
 ) -> Response:
     named = error.field if isinstance(error, BadInput) else None
     form.refuse(named if named == "kinds" else field, error.text)
-    return await _desk(account, application_id, form, error.status)
+    return await desk_page(account, application_id, form, error.status)
 
 
 def _kinds(form: forms.Form) -> list[EvidenceKind]:
     return [kind for kind in EvidenceKind if kind.value in form.chosen("kinds")]
 
 
-async def _desk(
+async def desk_page(
     account: Account, application_id: str, form: forms.Form, status: int = 200
 ) -> Response:
+    """The desk of one application, for its reviewer."""
     rooms = gate.services()
     desk = await rooms.review.look(application_id, by=account)
+    applicant = desk.application.account
     proposal = desk.proposal
     confirms = proposal is not None and proposal.by_id != account.id
     if confirms and proposal is not None and "kinds" not in form.lists and not form.values:
@@ -188,6 +190,11 @@ async def _desk(
             for kind in _FIELDS
         },
         gives=_gives(desk, form),
+        # Nobody reviews themselves, so their own documents are not theirs to open here.
+        documents=await rooms.documents.of_application(application_id, by=account)
+        if applicant.id != account.id
+        else (),
+        vouches=await rooms.vouches.of_account(applicant.id),
     )
 
 

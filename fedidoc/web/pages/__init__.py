@@ -5,7 +5,7 @@ from __future__ import annotations
 from quart import Quart, Response, request
 
 from fedidoc.web import gate, render, theme
-from fedidoc.web.admin import audit, calendar, peers, reviews
+from fedidoc.web.admin import audit, calendar, documents, peers, reviews
 from fedidoc.web.pages import (
     drafts,
     entrance,
@@ -14,10 +14,12 @@ from fedidoc.web.pages import (
     media,
     membership,
     people,
+    proofs,
     renewal,
     settings,
     sso,
     threads,
+    vouching,
     writing,
 )
 from fedidoc.web.services import Services
@@ -35,7 +37,9 @@ def create_pages(services: Services) -> Quart:
     app.extensions[gate.SERVICES] = services
     # Twice what pictures may have: one that is too large is refused beside its field, and the
     # text that came with it is kept.
-    app.request_class = gate.sized_request(2 * config.media.max_bytes * gate.PICTURES)
+    app.request_class = gate.sized_request(
+        2 * config.media.max_bytes * gate.PICTURES, 2 * config.evidence.document_max_bytes
+    )
     app.config.update(
         MAX_CONTENT_LENGTH=gate.SMALL_BODY,
         MAX_FORM_MEMORY_SIZE=gate.SMALL_BODY,
@@ -48,8 +52,8 @@ def create_pages(services: Services) -> Quart:
     app.after_request(gate.seal)
     failures.register(app)
     for room in (
-        drafts, entrance, home, media, membership, people, renewal, settings, sso, threads,
-        writing, audit, calendar, peers, reviews,
+        drafts, entrance, home, media, membership, people, proofs, renewal, settings, sso, threads,
+        vouching, writing, audit, calendar, documents, peers, reviews,
     ):  # fmt: skip
         app.register_blueprint(room.blueprint)
     colours = theme.stylesheet(config.instance.accent)

@@ -12,6 +12,7 @@ from fedidoc.web import forms, gate, words
 from fedidoc.web.gate import Response
 from fedidoc.web.pages.drafts import begun
 from fedidoc.web.pages.entrance import roles_offered
+from fedidoc.web.pages.proofs import application_page
 from fedidoc.web.pages.specialties import chosen_specialty
 from fedidoc.web.render import page
 
@@ -20,10 +21,7 @@ blueprint = Blueprint("membership", __name__)
 
 @blueprint.get("/application")
 async def application() -> Response:
-    account = gate.member()
-    return await page(
-        "account/application.html", application=await gate.services().review.current(account)
-    )
+    return await application_page(gate.member(), forms.Form())
 
 
 @blueprint.get("/apply")
