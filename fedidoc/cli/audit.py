@@ -13,7 +13,7 @@ from fedidoc.clock import iso
 from fedidoc.verification import audit as log
 from fedidoc.verification.audit import Audit, Verdict
 
-COLUMNS = ("number", "at", "who", "action", "subject")
+COLUMNS = ("number", "at", "who", "action", "about")
 
 
 @click.group()
@@ -42,6 +42,7 @@ async def list_rows(console: Console, action: str, limit: int) -> None:
                     "who": entry.who,
                     "action": entry.row.action,
                     "subject": entry.row.subject,
+                    "about": entry.about,
                     "detail": dict(entry.row.detail),
                     "digest": entry.row.digest,
                 }

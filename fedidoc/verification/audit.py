@@ -26,10 +26,12 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A row with the username behind `who`, or the name of a command or service."""
+    """A row with the username behind `who`, or the name of a command or service; and the username
+    behind the subject where that is a member, or what the row says."""
 
     row: AuditRow
     who: str
+    about: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,12 @@ class Audit:
         number = int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
         rows = await moderation.newest(self._db, before=number, action=action, limit=_PAGE + 1)
         shown = rows[:_PAGE]
-        names = await people.usernames(self._db, {row.who for row in shown})
-        entries = tuple(Entry(row, names.get(row.who, row.who)) for row in shown)
+        ids = {row.who for row in shown} | {row.subject for row in shown}
+        names = await people.usernames(self._db, ids)
+        entries = tuple(
+            Entry(row, names.get(row.who, row.who), names.get(row.subject, row.subject))
+            for row in shown
+        )
         return Page(entries, str(shown[-1].number) if len(rows) > _PAGE else None)
 
     async def actions(self) -> list[str]:

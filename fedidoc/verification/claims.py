@@ -97,9 +97,11 @@ def tidy(claim: Claim, roles: Collection[str]) -> Claim:
 
 
 def licence_key(claim: Claim) -> str:
-    """One spelling for one licence: `US-NY` and the number's letters and digits without leading
-    zeros; empty without a number. Two members with the same key claim the same licence."""
-    number = "".join(filter(str.isalnum, claim.licence_number.upper())).lstrip("0")
+    """One spelling for one licence: `US-NY` and the number's letters and digits, each run of digits
+    without leading zeros; empty without a number. Two members with the same key claim the same
+    licence."""
+    number = "".join(filter(str.isalnum, claim.licence_number.upper()))
+    number = re.sub(r"(?<![0-9])0+(?=[0-9])", "", number)
     return f"{claim.jurisdiction} {number}" if number else ""
 
 

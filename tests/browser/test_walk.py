@@ -51,6 +51,9 @@ class Person:
     def press(self, name: str) -> None:
         self.page.get_by_role("main").get_by_role("button", name=name, exact=True).click()
 
+    def press_first(self, name: str) -> None:
+        self.page.get_by_role("main").get_by_role("button", name=name, exact=True).first.click()
+
     def follow_link(self, name: str) -> None:
         self.page.get_by_role("main").get_by_role("link", name=name).first.click()
 
@@ -331,6 +334,7 @@ def _look_at_the_rest(grace: Person, osler: Person, ruth: Person, looking: Looki
         (osler, "/requests", "requests"),
         (ruth, "/admin/peers", "peers"),
         (ruth, "/admin/reviews?state=approved", "reviews-approved"),
+        (ruth, "/admin/audit", "audit-walk"),
         (osler, "/cases/nothing-here", "not-found"),
     ]:
         person.go(path)

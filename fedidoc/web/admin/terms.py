@@ -46,6 +46,22 @@ _DEEDS: Final = {
     "level_changed": "gave another level, as the configuration now says",
     "verification_lapsed": "ended a verification that had run out",
     "verification_ended": "ended a verification: nothing on file gives a level any more",
+    "admin_given": "made somebody an administrator",
+    "admin_taken": "made somebody an administrator no longer",
+    "credential_revoked": "took a credential back",
+    "credential_restored": "gave a credential back",
+    "login_linked": "linked a sign-in of the identity provider",
+    "login_unlinked": "unlinked a sign-in of the identity provider",
+    "member_added": "added a member",
+    "member_enrolled": "took a member in from the identity provider",
+    "no_admin_left": "left the last administrator in place",
+    "password_set": "set a member's password",
+    "pass_used_enter": "let a member in by a pass",
+    "peer_set": "set a server's policy",
+    "peer_unpinned": "let go of a server's key",
+    "renewal_declined": "did not renew a credential",
+    "token_created": "made a token for programs",
+    "verification_renewed": "renewed a verification",
     "member_suspended": "suspended a member",
     "member_restored": "restored a member",
 }
@@ -68,6 +84,15 @@ def cause_class(value: Cause) -> str:
 def right(value: Right) -> str:
     """To follow "may"."""
     return _RIGHTS[value]
+
+
+def told(value: object) -> str:
+    """A value of a row's detail."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    return str(value)
 
 
 def deed(action: str) -> str:
