@@ -246,9 +246,10 @@ class Provider:
         if not self._rules.client_secret:
             method = "none"
         else:
-            method = "client_secret_post"
-            if method not in methods:
-                method = "client_secret_basic"
+            # What every server knows (RFC 6749 section 2.3.1), unless it says otherwise.
+            method = "client_secret_basic"
+            if method not in methods and "client_secret_post" in methods:
+                method = "client_secret_post"
         return Metadata(
             authorization_endpoint=authorization,
             token_endpoint=token,

