@@ -36,7 +36,7 @@ from fedidoc.log import Log
 from fedidoc.model import Actor, Audience, Post
 from fedidoc.storage import activities, actors, cases, follows, pictures
 from fedidoc.storage.engine import Database
-from fedidoc.verification.credentials import Credentials
+from fedidoc.verification.credentials import CONTEXT_DOCUMENT, Credentials
 from fedidoc.verification.trust import Trust
 
 ACTIVITY = "application/activity+json"
@@ -333,6 +333,10 @@ class Reading:
             f'<Link rel="lrdd" template="{template}"/></XRD>'
         )
         return Answer(200, "application/xrd+xml", document.encode(), open=True)
+
+    def credential_context(self) -> Answer:
+        """The JSON-LD context of this instance's credentials."""
+        return Answer(200, JSON_LD, dump(CONTEXT_DOCUMENT), open=True)
 
     def namespace(self) -> Answer:
         """fedidoc's own JSON-LD context."""

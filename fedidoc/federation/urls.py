@@ -90,6 +90,11 @@ class Urls:
         return f"{self.base}/media/{quote(file)}"
 
     @property
+    def credential_context(self) -> str:
+        """What the terms of our credentials mean (JSON-LD)."""
+        return f"{self.base}/ns/credentials/v1"
+
+    @property
     def namespace(self) -> str:
         """fedidoc's own JSON-LD context."""
         return f"{self.base}/ns/v1"

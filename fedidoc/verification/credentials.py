@@ -41,16 +41,20 @@ from fedidoc.verification.status_lists import KEPT, Fetch, StatusLists
 __all__ = ["Credentials", "Issuer", "StatusBits", "check"]
 
 NAMESPACE: Final = "https://w3id.org/fedidoc/v1#"
-# Inline, so that nobody needs to fetch a context to read the document.
-_TERMS: Final = {
-    TYPE: NAMESPACE + TYPE,
-    "profession": NAMESPACE + "profession",
-    "specialty": NAMESPACE + "specialty",
-    "code": NAMESPACE + "code",
-    "label": NAMESPACE + "label",
-    "jurisdiction": NAMESPACE + "jurisdiction",
-    "assurance": NAMESPACE + "assurance",
-}
+# What our terms mean, served by every instance at its `credential_context`. It is named by its
+# address and not written inline: the reference implementation of eddsa-jcs-2022 for JavaScript
+# compares contexts by identity and refuses every inline one. Nobody has to fetch it to check.
+CONTEXT_DOCUMENT: Final[dict[str, Any]] = {
+    "@context": {
+        "@protected": True,
+        **{
+            term: NAMESPACE + term
+            for term in (
+                TYPE, "profession", "specialty", "code", "label", "jurisdiction", "assurance",
+            )
+        },
+    }
+}  # fmt: skip
 _LIST_SIGNED_ANEW: Final = HOUR
 _ANNOUNCED_BY: Final = 2 * DAY
 
@@ -66,6 +70,8 @@ class IssuerUrls(Protocol):
     def credential_key(self) -> str: ...
     @property
     def status_list(self) -> str: ...
+    @property
+    def credential_context(self) -> str: ...
     def credential(self, credential_id: str, /) -> str: ...
 
 
@@ -118,7 +124,7 @@ class Credentials:
         document = await self._sign(
             tx,
             {
-                "@context": [CONTEXT, _TERMS],
+                "@context": [CONTEXT, self._urls.credential_context],
                 "id": self._urls.credential(id),
                 "type": ["VerifiableCredential", TYPE],
                 "issuer": self._urls.instance_actor,

@@ -46,7 +46,7 @@ _USERNAME: Final = r"(?P<username>[A-Za-z0-9_][A-Za-z0-9_.-]{0,63})"
 _ID: Final = r"(?P<id>[0-9A-Za-z_-]{1,64})"
 _INBOX: Final = re.compile(rf"/inbox|/users/{_USERNAME}/inbox")
 _OPEN: Final = re.compile(
-    r"/actor(?P<outbox>/outbox)?|/nodeinfo/(?P<nodeinfo>2\.[01])|/ns/v1"
+    r"/actor(?P<outbox>/outbox)?|/nodeinfo/(?P<nodeinfo>2\.[01])|/ns/(?P<credentials>credentials/)?v1"
     r"|/\.well-known/(?:webfinger|nodeinfo|host-meta)"
 )
 _ACTOR: Final = re.compile(rf"/users/{_USERNAME}")
@@ -257,6 +257,8 @@ class Protocol:
             return await self._reading.instance_outbox()
         if part["nodeinfo"]:
             return self._reading.nodeinfo(part["nodeinfo"])
+        if part["credentials"]:
+            return self._reading.credential_context()
         if path == "/ns/v1":
             return self._reading.namespace()
         if path == "/.well-known/nodeinfo":

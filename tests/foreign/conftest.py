@@ -43,6 +43,17 @@ def fedify() -> tuple[Path, Path]:
         raise
 
 
+@pytest.fixture(scope="session")
+def credentials_js() -> tuple[Path, Path]:
+    """(the node program, the folder with another implementation of Verifiable Credentials)."""
+    try:
+        with alone():
+            return install_node_package(_HERE / "vc", "@digitalbazaar/vc-bitstring-status-list")
+    except Away as reason:
+        absent(str(reason))
+        raise
+
+
 @dataclass
 class FedifyPeer:
     """A running Fedify server with one actor; `peer(what, **body)` makes it do something."""
