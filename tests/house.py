@@ -65,7 +65,7 @@ class House:
         self.accounts = self.make_accounts(QUICK)
         self.use_policy(Policy.of({}))
 
-    def use_policy(self, policy: Policy) -> None:
+    def use_policy(self, policy: Policy, *, four_eyes: bool = False) -> None:
         """As after a restart with other `[levels]`; the levels that were given stand."""
         self.policy = policy
         self.review = Review(
@@ -77,6 +77,7 @@ class House:
             roles=[*self.config.membership.roles, "student"],
             notify=self._notify,
             policy=policy,
+            four_eyes=four_eyes,
         )
         self.lifetimes = Lifetimes(
             self.db,
@@ -196,6 +197,7 @@ class House:
         found: list[str] = []
         for table in (
             "accounts", "sessions", "tokens", "applications", "evidence", "actors", "credentials",
+            "proposals", "application_notes", "disposed_hits",
             "events", "audit", "tasks", "notifications", "mails", "mailbox_links", "mailboxes",
             "documents", "vouches",
         ):  # fmt: skip
