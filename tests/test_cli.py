@@ -691,3 +691,50 @@ def test_the_demo_is_ready_keeps_its_data_and_stops(tmp_path: Path) -> None:
     assert code == 0, errors
     assert again == record
     assert second < first / 2
+
+
+# What was decided -------------------------------------------------------------------------------
+
+
+def test_the_audit_log_is_listed_exported_and_checked(shell: Shell) -> None:
+    shell.command("init", ".", "--domain", "st-olaf.example")
+    shell.refused("audit", "head")  # nobody has made the database yet
+    shell.command("migrate")
+    assert shell.command("audit", "list") == []
+    assert shell.command("audit", "head") == [{"number": 0, "digest": "0" * 64}]
+    for name in ("amina", "berta"):
+        shell.command(
+            "member", "add", name, "--email", f"{name}@example.org", "--name", name.title(),
+            "--role", "physician", "--verified-by", "Employed here",
+        )  # fmt: skip
+    listed = shell.command("audit", "list")
+    assert [row["number"] for row in listed] == list(range(len(listed), 0, -1))
+    assert listed[0]["action"] == "application_approved"
+    assert len(shell.command("audit", "list", "--action", "member_added")) == 2
+    assert len(shell.command("audit", "list", "--limit", "3")) == 3
+    (head,) = shell.command("audit", "head")
+    (exported,) = shell.command("audit", "export", "log.jsonl")
+    assert exported == {
+        "file": "log.jsonl", "rows": len(listed), "whole": True, "head": head["digest"],
+    }  # fmt: skip
+    assert stat.S_IMODE(Path("log.jsonl").stat().st_mode) == 0o600
+    assert "is there already" in shell.refused("audit", "export", "log.jsonl")
+    shell.refused("audit", "export", "nowhere/log.jsonl")
+    for where in ([], ["log.jsonl"]):
+        (checked,) = shell.command("audit", "verify", *where)
+        assert (checked["whole"], checked["rows"], checked["compared"]) == (
+            True, len(listed), False,
+        )  # fmt: skip
+        for kept in (head["digest"], f"{head['number']} {head['digest']}"):
+            assert shell.command("audit", "verify", *where, "--head", kept)[0]["compared"]
+        assert "cut off" in shell.refused("audit", "verify", *where, "--head", "f" * 64)
+    shell.refused("audit", "verify", "--head", "nonsense", code=2)
+    shell.refused("audit", "verify", "missing.jsonl", code=2)
+    lines = Path("log.jsonl").read_bytes().splitlines(keepends=True)
+    Path("cut.jsonl").write_bytes(b"".join(lines[:-1]))
+    assert shell.command("audit", "verify", "cut.jsonl")[0]["rows"] == len(listed) - 1
+    assert "cut off" in shell.refused("audit", "verify", "cut.jsonl", "--head", head["digest"])
+    Path("changed.jsonl").write_bytes(b"".join(lines).replace(b"member_added", b"member_adder"))
+    assert "row 1 is missing" in shell.refused("audit", "verify", "changed.jsonl")
+    # Looking adds nothing.
+    assert shell.command("audit", "head") == [head]
