@@ -178,6 +178,29 @@ class IdentityProvider:
 
 
 @dataclass(frozen=True)
+class RegisterService:
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class RegisterFile:
+    """One `[registers.NAME]`; `verification.national` reads what it means."""
+
+    jurisdiction: str
+    columns: dict[str, str]
+    title: str = ""
+    delimiter: str = ","
+    quote: str = '"'
+    encoding: str = "utf-8"
+    dates: str = "%Y-%m-%d"
+    numbers: str = "letters"
+    active: tuple[str, ...] = ()
+    professions: dict[str, str] = field(default_factory=dict)
+    complete: bool = True
+    fresh_days: int = 45
+
+
+@dataclass(frozen=True)
 class Logging:
     level: str = "info"
 
@@ -198,7 +221,9 @@ class Config:
     evidence: EvidenceRules = EvidenceRules()
     review: ReviewRules = ReviewRules()
     identity_provider: IdentityProvider = IdentityProvider()
+    nppes_api: RegisterService = RegisterService()
     log: Logging = Logging()
+    registers: dict[str, RegisterFile] = field(default_factory=dict)
     levels: dict[str, LevelRules] = field(default_factory=dict)
     review_templates: dict[str, ReviewTemplate] = field(default_factory=dict)
     folder: Path = Path()
@@ -256,6 +281,7 @@ def is_loopback(authority: str) -> bool:
 
 # Sections that there may be any number of, each under a name of its own: [section.name].
 NAMED: dict[str, type[Any]] = {
+    "registers": RegisterFile,
     "levels": LevelRules,
     "review_templates": ReviewTemplate,
 }
@@ -273,6 +299,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "evidence": EvidenceRules,
     "review": ReviewRules,
     "identity_provider": IdentityProvider,
+    "nppes_api": RegisterService,
     "log": Logging,
 }
 
@@ -448,6 +475,9 @@ def _check(config: Config) -> None:
         (all(t.kind in {"approve", "ask", "refuse"} and t.text.strip()
              for t in config.review_templates.values()), "[review_templates.NAME] kind must be"
          " approve, ask or refuse, and text must say something."),
+        (config.nppes_api.url == "" or (config.nppes_api.url.startswith(("https://", "http://"))
+         and not set("?# ") & set(config.nppes_api.url)), "[nppes_api] url must be an address such"
+         " as https://npiregistry.cms.hhs.gov/api/, or empty."),
         (config.log.level in {"debug", "info", "warning", "error"}, "[log] level must be debug,"
          " info, warning or error."),
         (1 <= config.media.max_bytes <= 1 << 30, "[media] max_bytes must be between 1 and 1 GiB."),

@@ -28,6 +28,7 @@ from fedidoc.errors import ConfigError, FedidocError
 from fedidoc.mail import Postbox
 from fedidoc.storage import health
 from fedidoc.vault import Vault
+from fedidoc.verification import inventory
 
 # 2024: fedidoc did not exist. A machine without a battery begins there or earlier.
 _BEGINNING = 1_704_067_200_000
@@ -136,6 +137,7 @@ async def _database(config: Config, vault: Vault, now: int) -> list[Finding]:
         )  # fmt: skip
     findings += _queues(found, now)
     findings += _peers(found)
+    findings += _registers(found, config, now)
     if not found.admins:
         findings.append(
             Finding("members", "warn", "Nobody may decide on applications: member add … --admin.")
@@ -160,6 +162,21 @@ def _queues(found: health.Health, now: int) -> Iterator[Finding]:
             )  # fmt: skip
     if quiet:
         yield Finding("queues", "ok", "Nothing was given up and nothing is overdue.")
+
+
+def _registers(found: health.Health, config: Config, now: int) -> Iterator[Finding]:
+    quiet = True
+    for run in found.imports:
+        if run.finished is not None and inventory.is_stale(run, now, config.registers):
+            quiet = False
+            days = (now - run.finished) // DAY
+            yield Finding(
+                "registers", "warn", f"{run.register}: imported {days} days ago; import a newer"
+                " file, or members are compared with what was true then.",
+            )  # fmt: skip
+    if found.imports and quiet:
+        names = ", ".join(run.register for run in found.imports)
+        yield Finding("registers", "ok", f"{names}: as new as they are published.")
 
 
 def _peers(found: health.Health) -> Iterator[Finding]:

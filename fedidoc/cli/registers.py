@@ -14,10 +14,11 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 
 from fedidoc import app
-from fedidoc.app import Rooms
 from fedidoc.cli.console import Console, Refused, common, pass_console, run_async
 from fedidoc.clock import DAY, iso
-from fedidoc.verification import deactivations, inventory, leie, nppes, nucc
+from fedidoc.errors import ConfigError
+from fedidoc.vault import Vault
+from fedidoc.verification import deactivations, fhir, inventory, leie, national, nppes, nucc
 from fedidoc.verification.imports import Progress, Report
 
 Import = Callable[..., Awaitable[Report]]
@@ -57,19 +58,16 @@ async def import_register(console: Console, name: str, file: Path, supplement: b
     """Read FILE into REGISTER.
 
     REGISTER is nppes (.csv or .zip, layout V.2, full or weekly), deactivated (.xlsx, .zip or .csv),
-    nucc (.csv) or leie (.csv, full or supplement).
+    nucc (.csv), leie (.csv, full or supplement), fhir (a Bundle or NDJSON of a credentialing
+    office), or the NAME of a [registers.NAME] of the configuration (.csv).
 
     An import that was interrupted goes on where it stopped when it is started again.
     """
     if supplement is not None and name != leie.REGISTER:
         raise click.UsageError("--supplement and --full are for leie.")
-    read = BUILT_IN.get(name)
     if name in LATER:
         raise Refused(f"This version does not read {LATER[name]} yet; it reads {_named(BUILT_IN)}.")
-    if read is None:
-        raise click.UsageError(f"There is no register {name}; there are {_named(BUILT_IN)}.")
-    if name == leie.REGISTER:
-        read = partial(leie.import_leie, supplement=supplement)
+    read = _reader(console, name, supplement)
     async with app.build_rooms(console.config()) as rooms:
         with _bar(console, name) as show:
             report = await read(rooms.db, rooms.services.clock, file, show)
@@ -91,6 +89,27 @@ async def import_register(console: Console, name: str, file: Path, supplement: b
         },
         "\n".join([words, *report.samples]),
     )
+
+
+def _reader(console: Console, name: str, supplement: bool | None) -> Import:
+    """What reads a file of the register; a usage error if there is no such register."""
+    if name == leie.REGISTER:
+        return partial(leie.import_leie, supplement=supplement)
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    try:
+        config = console.config()
+    except ConfigError:
+        if name == fhir.REGISTER:
+            raise
+        raise click.UsageError(f"There is no register {name} without a configuration.") from None
+    if name == fhir.REGISTER:
+        return partial(fhir.import_fhir, vault=Vault.from_text(config.secrets.key))
+    if name not in config.registers:
+        known = _named([*BUILT_IN, fhir.REGISTER, *config.registers])
+        raise click.UsageError(f"There is no register {name}; there are {known}.")
+    register = national.NationalRegister.of(name, config.registers[name])
+    return partial(national.import_national, register=register)
 
 
 @contextmanager
@@ -128,8 +147,9 @@ def _bar(console: Console, name: str) -> Iterator[Progress]:
 @run_async
 async def list_registers(console: Console) -> None:
     """What is loaded, since when, how much, and whether it is time for a newer file."""
-    async with app.build_rooms(console.config()) as rooms:
-        shelves = await _shelves(rooms)
+    config = console.config()
+    async with app.build_rooms(config) as rooms:
+        shelves = await inventory.take(rooms.db, rooms.services.clock.now(), config.registers)
     for shelf in shelves:
         days = None if shelf.loaded is None else (rooms.services.clock.now() - shelf.loaded) // DAY
         console.record(
@@ -144,10 +164,6 @@ async def list_registers(console: Console) -> None:
             },
             _line(shelf, days),
         )
-
-
-async def _shelves(rooms: Rooms) -> list[inventory.Shelf]:
-    return await inventory.take(rooms.db, rooms.services.clock.now())
 
 
 def _line(shelf: inventory.Shelf, days: int | None) -> str:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedidoc.errors import ConfigError
-from fedidoc.storage import keys, migrate, peers, queues
+from fedidoc.storage import keys, migrate, peers, queues, registers
 from fedidoc.storage.engine import Database
 from fedidoc.storage.keys import KeyUse
 from fedidoc.storage.peers import Peer
+from fedidoc.storage.registers import ImportRun
 from fedidoc.storage.statements import Reader, StorageError
 from fedidoc.vault import Vault
 
@@ -35,6 +36,8 @@ class Health:
     failing: dict[str, int]
     """Hosts that the last deliveries failed to, with the number of failures in a row."""
     admins: int
+    imports: tuple[ImportRun, ...] = ()
+    """Of each register the last import that was finished."""
 
 
 async def examine(url: str, vault: Vault) -> Health:
@@ -57,6 +60,7 @@ async def examine(url: str, vault: Vault) -> Health:
             admins=await db.fetch_value(
                 "SELECT COUNT(*) FROM accounts WHERE admin = 1 AND standing <> 'suspended'"
             ),
+            imports=tuple(await registers.last_imports(db)),
         )
     finally:
         await db.close()

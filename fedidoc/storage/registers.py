@@ -225,4 +225,97 @@ _COUNTS = {
 
 async def count_rows(reader: Reader, register: str) -> int:
     """How many entries a register has here."""
-    return int(await reader.fetch_value(_COUNTS[register]))
+    if register in _COUNTS:
+        return int(await reader.fetch_value(_COUNTS[register]))
+    return int(
+        await reader.fetch_value(
+            "SELECT COUNT(*) FROM register_rows WHERE register = ?", (register,)
+        )
+    )
+
+
+class EntryRow(NamedTuple):
+    """One entry of a register that the configuration maps, or of a credentialing office's list."""
+
+    number: str
+    variant: str
+    entry: bytes
+
+
+async def put_entries(
+    tx: Transaction, register: str, import_id: str, rows: Sequence[EntryRow]
+) -> None:
+    """Insert rows, in place of what earlier imports had under the same numbers."""
+    numbers = list({row.number for row in rows})
+    if not numbers:
+        return
+    where, params = among("number", numbers)
+    await tx.execute(
+        f"DELETE FROM register_rows WHERE register = ? AND import_id <> ? AND {where}",
+        (register, import_id, *params),
+    )
+    await tx.insert_many(
+        "register_rows",
+        ("register", "import_id", *EntryRow._fields),
+        [(register, import_id, *row) for row in rows],
+        conflict="ON CONFLICT (register, number, variant) DO NOTHING",
+    )
+
+
+async def remove_other_entries(tx: Transaction, register: str, import_id: str) -> int:
+    """Remove what only earlier imports had; how many rows."""
+    return await tx.execute(
+        "DELETE FROM register_rows WHERE register = ? AND import_id <> ?", (register, import_id)
+    )
+
+
+async def find_entries(reader: Reader, register: str, number: str, limit: int = 10) -> list[bytes]:
+    """The entries under a number, at most `limit`."""
+    rows = await reader.fetch_all(
+        "SELECT entry FROM register_rows WHERE register = ? AND number = ?"
+        " ORDER BY variant LIMIT ?",
+        (register, number, limit),
+    )
+    return [bytes(row["entry"]) for row in rows]
+
+
+async def has_entries(reader: Reader, register: str) -> bool:
+    """Whether anything was imported into the register."""
+    found = await reader.fetch_value(
+        "SELECT 1 FROM register_rows WHERE register = ? LIMIT 1", (register,)
+    )
+    return found is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a register's own service answered, sealed by the caller."""
+
+    answered: int
+    sealed: bytes
+
+
+async def put_answer(tx: Transaction, register: str, number_mac: str, answer: Answer) -> None:
+    await tx.insert_many(
+        "register_answers",
+        ("register", "number_mac", "answered", "answer_sealed"),
+        [(register, number_mac, answer.answered, answer.sealed)],
+        conflict=(
+            "ON CONFLICT (register, number_mac) DO UPDATE SET answered = excluded.answered,"
+            " answer_sealed = excluded.answer_sealed"
+        ),
+    )
+
+
+async def answer(reader: Reader, register: str, number_mac: str) -> Answer | None:
+    row = await reader.fetch_one(
+        "SELECT answered, answer_sealed FROM register_answers"
+        " WHERE register = ? AND number_mac = ?",
+        (register, number_mac),
+    )
+    return Answer(row["answered"], bytes(row["answer_sealed"])) if row else None
+
+
+async def forget_answers(tx: Transaction, before: int) -> None:
+    """Drop the answers given before a time."""
+    await tx.execute("DELETE FROM register_answers WHERE answered < ?", (before,))

@@ -51,6 +51,11 @@ class Claim:
         """The state within the United States as registers write it (`NY`); "" elsewhere."""
         return self.jurisdiction[3:] if self.jurisdiction.startswith("US-") else ""
 
+    @property
+    def place(self) -> str:
+        """Where the licence is from, as a register's row says it: `NY`, or `DE`."""
+        return self.state or self.jurisdiction
+
 
 def tidy(claim: Claim, roles: Collection[str]) -> Claim:
     """The claim as it is stored. BadInput names the first field that is wrong, and why.

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final
 
 from fedidoc.model import Role, Specialty
-from fedidoc.verification.registries import RegisterRow
+from fedidoc.verification.professions import professions_of
+from fedidoc.verification.registries import Licence, RegisterRow
 
 
 class Mark(StrEnum):
@@ -138,12 +141,28 @@ def compare_names(claimed: str, row: RegisterRow) -> Mark:
     """`same` but for case, accents, punctuation and middle names; `similar` with a nickname, an
     initial, a part of a double surname, a spelling of an umlaut or a slip of one letter."""
     words = _words(claimed)
-    first, middle, last = _words(row.first_name), _words(row.middle_name), _words(row.last_name)
-    if not words or not last:
+    readings = _readings(row)
+    if not words or not readings:
         return Mark.MISSING
     bare = [w for w in words if w not in _TITLES]
-    marks = {_compare(claimed, parts, first, middle, last) for parts in (words, bare)}
+    marks = {_compare(claimed, parts, *reading) for parts in (words, bare) for reading in readings}
     return next(mark for mark in _BEST if mark in marks)
+
+
+def _readings(row: RegisterRow) -> list[tuple[list[str], list[str], list[str]]]:
+    """First, middle and last names. A register with one column for all may mean several things."""
+    if row.last_name:
+        parts = _words(row.first_name), _words(row.middle_name), _words(row.last_name)
+        return [parts] if parts[2] else []
+    family, comma, given = row.full_name.partition(",")
+    if comma:
+        return [(_words(given)[:1], _words(given)[1:], _words(family))] if _words(family) else []
+    whole = [w for w in _words(row.full_name) if w not in _TITLES]
+    if len(whole) < 2:
+        return []
+    nobody: list[str] = []
+    splits = [(whole[:at], nobody, whole[at:]) for at in range(1, len(whole))]
+    return [*splits, (whole[:1], whole[1:-1], whole[-1:]), (whole[-1:], nobody, whole[:-1])]
 
 
 def _compare(
@@ -225,15 +244,17 @@ def _one_edit(a: str, b: str) -> bool:
 
 
 def compare_licences(number: str, state: str, row: RegisterRow) -> Difference:
-    """The claimed licence number against those the register has for that very state.
+    """The claimed licence number against those the register has for that very state (or country).
+
+    A list that does not say for which state its licences are has them for any.
 
     Punctuation, case and leading zeros do not count, nor the letters in front that some boards
     leave out (MD012345, 12345): those are `similar`.
     """
-    here = [licence for licence in row.licences if licence.state == state]
-    elsewhere = [licence for licence in row.licences if licence.state != state]
-    registered = ", ".join(dict.fromkeys(f"{x.number} ({x.state})" for x in row.licences))
-    claimed = f"{number} ({state})" if number else ""
+    here = [licence for licence in row.licences if licence.state in (state, "")]
+    elsewhere = [licence for licence in row.licences if licence.state not in (state, "")]
+    registered = ", ".join(dict.fromkeys(_licence(x.number, x.state) for x in row.licences))
+    claimed = _licence(number, state) if number else ""
 
     def result(mark: Mark, note: str = "") -> Difference:
         return Difference("licence", claimed, registered, mark, note)
@@ -253,6 +274,18 @@ def compare_licences(number: str, state: str, row: RegisterRow) -> Difference:
     return result(Mark.DIFFERENT)
 
 
+def _licence(number: str, state: str) -> str:
+    return f"{number} ({state})" if state else number
+
+
+def matching_licences(number: str, state: str, row: RegisterRow) -> list[Licence]:
+    """Those of the row that are the claimed one, or nearly (`compare_licences`)."""
+    plain, digits = _plain(number), _digits(number)
+    here = [licence for licence in row.licences if plain and licence.state in (state, "")]
+    same = [licence for licence in here if _plain(licence.number) == plain]
+    return same or [x for x in here if digits and _digits(x.number) == digits]
+
+
 def _plain(number: str) -> str:
     return re.sub(r"[^0-9A-Z]", "", number.upper()).lstrip("0")
 
@@ -264,55 +297,78 @@ def _digits(number: str) -> str:
 def compare_specialties(
     claimed: Specialty | None, row: RegisterRow, labels: dict[str, str]
 ) -> Difference:
-    """`similar` when only the classification (the first four characters of the code) agrees."""
-    registered = ", ".join(f"{labels.get(c, 'unknown')} ({c})" for c in row.taxonomies)
+    """`similar` when only the classification (the first four characters of the code) agrees.
+
+    A register with words of its own, in whatever language, is compared by a person.
+    """
+    codes = [f"{labels.get(c, 'unknown')} ({c})" for c in row.taxonomies]
+    registered = ", ".join(codes or row.specialties)
     words = f"{claimed.label} ({claimed.code})" if claimed else ""
-    if claimed is None or not row.taxonomies:
+    note = ""
+    if claimed is None or not registered:
         mark = Mark.MISSING
+    elif not row.taxonomies:
+        same = fold(claimed.label) in [fold(own) for own in row.specialties]
+        mark = Mark.SAME if same else Mark.MISSING
+        note = "" if same else "The register has words of its own."
     elif claimed.code in row.taxonomies:
         mark = Mark.SAME
     elif any(code[:4] == claimed.code[:4] for code in row.taxonomies):
         mark = Mark.SIMILAR
     else:
         mark = Mark.DIFFERENT
-    return Difference("specialty", words, registered, mark)
+    return Difference("specialty", words, registered, mark, note)
 
 
-# How the codes of each profession begin (NUCC): 20 physicians; 36 the others.
-_CODES: Final[dict[Role, tuple[str, ...]]] = {
-    Role.PHYSICIAN: ("20",),
-    Role.RESIDENT: ("20", "3902"),
-    Role.STUDENT: ("3902",),
-    Role.NURSE_PRACTITIONER: ("363L",),
-    Role.PHYSICIAN_ASSISTANT: ("363A",),
-}
+def compare_professions(
+    claimed: Role, row: RegisterRow, groups: Mapping[str, tuple[str, str]] = MappingProxyType({})
+) -> Difference:
+    """Whether the register's words or codes stand for the profession that is claimed.
 
-
-def compare_professions(claimed: Role, row: RegisterRow) -> Difference:
-    """Whether any of the register's codes belongs to the profession."""
-    registered = ", ".join(p for p in (row.credential, *row.taxonomies) if p)
-    if not row.taxonomies:
+    `groups` has NUCC's grouping and classification of codes, where that list is loaded.
+    """
+    registered = ", ".join(p for p in (row.credential, *row.professions, *row.taxonomies) if p)
+    fitting = [professions_of(code, groups.get(code)) for code in row.taxonomies]
+    if row.roles is not None:
+        fitting.append(row.roles)
+    note = ""
+    if not fitting:
         mark = Mark.MISSING
+    elif any(claimed in roles for roles in fitting):
+        mark = Mark.SAME
     else:
-        fits = any(code.startswith(_CODES.get(claimed, ("?",))) for code in row.taxonomies)
-        mark = Mark.SAME if fits else Mark.DIFFERENT
-    return Difference("profession", claimed.value.replace("_", " "), registered, mark)
+        mark = Mark.DIFFERENT
+        meant = sorted({role.value.replace("_", " ") for roles in fitting for role in roles})
+        note = f"The register's entry is for: {', '.join(meant) or 'another profession'}."
+    return Difference("profession", claimed.value.replace("_", " "), registered, mark, note)
 
 
 def compare_status(row: RegisterRow) -> Difference:
-    """Whether the number is a person's and in force."""
+    """Whether the entry is a person's and in force."""
     if row.organisation:
         return Difference(
             "status", "a person", "an organisation", Mark.DIFFERENT,
             f"This number belongs to {row.last_name or 'an organisation'}, not to a person.",
         )  # fmt: skip
-    if not row.active:
+    if row.deactivated and not row.active:
         return Difference(
             "status", "active", f"deactivated on {row.deactivated}", Mark.DIFFERENT,
             "The register has deactivated this number.",
         )  # fmt: skip
+    if not row.active:
+        return Difference(
+            "status", "active", row.status or "not active", Mark.DIFFERENT,
+            "The register says that this entry is not in force.",
+        )  # fmt: skip
     note = f"Reactivated on {row.reactivated}." if row.reactivated else ""
-    return Difference("status", "active", "active", Mark.SAME, note)
+    return Difference("status", "active", row.status or "active", Mark.SAME, note)
+
+
+def compare_expiry(day: str, today: str) -> Difference:
+    """A licence's last day and today's date, both ISO."""
+    if day < today:
+        return Difference("expires", "", day, Mark.DIFFERENT, "The licence has run out.")
+    return Difference("expires", "", day, Mark.SAME)
 
 
 def compare_names_field(claimed: str, row: RegisterRow) -> Difference:

@@ -173,7 +173,9 @@ def _member(archive: zipfile.ZipFile, prefix: str, suffix: str, besides: str) ->
 
 
 def decode(raw: bytes) -> str:
-    """UTF-8, or Windows-1252, of which older files carry single bytes in names."""
+    """UTF-8, or Windows-1252, of which older files carry single bytes in names. NUL, which no
+    database takes, is left out."""
+    raw = raw.replace(b"\0", b"")
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:

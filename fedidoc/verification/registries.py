@@ -6,8 +6,9 @@ who typed the number is that person: see `evidence`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
 
 from fedidoc.model import Role
 from fedidoc.storage import registers as table
@@ -67,6 +68,25 @@ class RegisterRow:
         """Whether the register says that the entry is in force. NPPES keeps the dates of both
         deactivation and reactivation; the later one counts (readme of the dissemination file)."""
         return self.in_force and (not self.deactivated or self.reactivated >= self.deactivated)
+
+
+def row_to_bytes(row: RegisterRow) -> bytes:
+    """For sealing."""
+    fields = asdict(row)
+    fields["roles"] = None if row.roles is None else sorted(row.roles)
+    return json.dumps(fields, ensure_ascii=False).encode()
+
+
+def row_from_bytes(data: bytes) -> RegisterRow:
+    """What `row_to_bytes` made."""
+    fields: dict[str, Any] = json.loads(data)
+    roles = fields.pop("roles")
+    for name in ("taxonomies", "professions", "specialties"):
+        fields[name] = tuple(fields[name])
+    fields["licences"] = tuple(Licence(**licence) for licence in fields["licences"])
+    return RegisterRow(
+        **fields, roles=None if roles is None else frozenset(Role(role) for role in roles)
+    )
 
 
 class Register(Protocol):

@@ -366,6 +366,8 @@ _CLAIM_FIELDS: Final = {
     "licence": "Licence",
     "npi": "NPI",
     "status": "Register's entry",
+    "expires": "Licence ends",
+    "birth_date": "Date of birth",
     "jurisdiction": "Licensed in",
 }
 _MARKS: Final = {
