@@ -26,6 +26,7 @@ from fedidoc.accounts.passes import Passes
 from fedidoc.accounts.provider import Provider
 from fedidoc.accounts.provider_http import Elsewhere, ProviderHttp
 from fedidoc.accounts.sign_in import SignIn
+from fedidoc.activitypub.documents import Limits
 from fedidoc.activitypub.errors import FetchError
 from fedidoc.activitypub.fetch import Fetcher
 from fedidoc.activitypub.guard import Guard, PinnedResolver, Reach
@@ -35,7 +36,7 @@ from fedidoc.clinical.follows import Follows
 from fedidoc.clinical.media import Pictures, clean
 from fedidoc.clinical.notifications import Notifications
 from fedidoc.clinical.profiles import Profiles
-from fedidoc.clock import DAY, HOUR, Clock
+from fedidoc.clock import Clock
 from fedidoc.config import Config
 from fedidoc.errors import ConfigError, FedidocError
 from fedidoc.federation.badges import Badges
@@ -52,11 +53,12 @@ from fedidoc.federation.rounds import Rounds
 from fedidoc.federation.signing import InstanceSigner, SigningKeys
 from fedidoc.federation.tasks import Acquaintance, Tasks
 from fedidoc.federation.urls import Urls
+from fedidoc.housekeeping import Housekeeping
 from fedidoc.jobs import Lane, Runner
 from fedidoc.log import Log, cause_of
 from fedidoc.mail import MailRoom, Postbox
 from fedidoc.model import NotificationKind
-from fedidoc.storage import actors, keys, logins, people, queues
+from fedidoc.storage import actors, keys
 from fedidoc.storage.engine import Database, Transaction
 from fedidoc.storage.migrate import migrate, pending
 from fedidoc.storage.queues import Queue
@@ -65,12 +67,13 @@ from fedidoc.verification.audit import Audit
 from fedidoc.verification.credentials import Credentials
 from fedidoc.verification.documents import Documents
 from fedidoc.verification.dossiers import Dossiers
-from fedidoc.verification.expiry import Expiry
 from fedidoc.verification.identity import Identity
 from fedidoc.verification.lifetimes import Lifetimes
+from fedidoc.verification.listings import Registers
 from fedidoc.verification.mailbox import Mailboxes
+from fedidoc.verification.national import read_rules
+from fedidoc.verification.nppes_service import Ask, NppesService
 from fedidoc.verification.policy import Policy
-from fedidoc.verification.registries import Nppes
 from fedidoc.verification.review import Review
 from fedidoc.verification.specialties import Specialties
 from fedidoc.verification.trust import Trust
@@ -79,11 +82,6 @@ from fedidoc.web import api
 from fedidoc.web.pages import create_pages
 from fedidoc.web.protocol import App, Protocol, Receive, Scope, Send
 from fedidoc.web.services import Services
-
-# How long the contents of what is done stay readable for an operator who looks for a fault.
-_KEEP_DONE = 7 * DAY
-# How long a peer's activity id is remembered; signatures are accepted for 13 hours at the most.
-_REMEMBER_IDS = 30 * DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +204,12 @@ async def _furnish(
 
     mail = MailRoom(db, clock, vault, Postbox(config.mail, config.folder, config.instance.name))
     policy = Policy.of(config.levels, config.membership.roles, config.review.automatic)
+    registers = Registers(
+        db, clock, vault, national=read_rules(config.registers),
+        service=NppesService(db, clock, vault, config.nppes_api.url, _asking(fetcher)),
+    )  # fmt: skip
     review = Review(
-        db, clock, vault, Nppes(db), credentials, roles=config.membership.roles, notify=notify,
+        db, clock, vault, registers, credentials, roles=config.membership.roles, notify=notify,
         policy=policy, four_eyes=config.review.four_eyes,
     )  # fmt: skip
 
@@ -275,7 +277,7 @@ async def _furnish(
     rounds = Rounds(db, clock, trust, badges, remote)
     rounds.register(tasks)
     Copying(pictures, fetcher, trust).register(tasks)
-    housekeeping = _Housekeeping(db, clock, review, lifetimes, pictures, mailboxes, documents)
+    housekeeping = Housekeeping(db, clock, review, lifetimes, pictures, mailboxes, documents)
     housekeeping.register(tasks)
     runner = Runner(
         db,
@@ -355,50 +357,16 @@ def build_provider(config: Config, clock: Clock, guard: Guard) -> Provider:
     return Provider(rules, http, clock)
 
 
-class _Housekeeping:
-    """What an instance does by itself every hour: end what has run out, forget what is done."""
+def _asking(fetcher: Fetcher) -> Ask:
+    """What a register's service is asked with: unsigned, within the guard, a short answer."""
 
-    KIND = "housekeeping"
+    async def ask(url: str) -> Mapping[str, Any] | None:
+        try:
+            return await fetcher.get_json(url, limits=Limits(max_bytes=1 << 18))
+        except FetchError:
+            return None
 
-    def __init__(
-        self,
-        db: Database,
-        clock: Clock,
-        review: Review,
-        lifetimes: Lifetimes,
-        pictures: Pictures,
-        mailboxes: Mailboxes,
-        documents: Documents,
-    ) -> None:
-        self._db = db
-        self._clock = clock
-        self._review = review
-        self._lifetimes = lifetimes
-        self._expiry = Expiry(db, clock, review)
-        self._pictures = pictures
-        self._mailboxes = mailboxes
-        self._documents = documents
-
-    def register(self, tasks: Tasks) -> None:
-        tasks.add(self.KIND, self.keep)
-
-    async def seed(self) -> None:
-        async with self._db.transaction() as tx:
-            await queues.put_task(tx, self.KIND, "all", {}, self._clock.now() + HOUR)
-
-    async def keep(self, subject: str, detail: Mapping[str, Any]) -> int:
-        now = self._clock.now()
-        await self._review.lapse()
-        await self._lifetimes.watch()
-        await self._expiry.run_out()
-        await self._pictures.sweep()
-        await self._documents.sweep()
-        await self._mailboxes.forget()
-        async with self._db.transaction() as tx:
-            await people.delete_expired_sessions(tx, now)
-            await logins.forget_expired(tx, now)
-            await queues.prune(tx, now - _KEEP_DONE, forget_before=now - _REMEMBER_IDS)
-        return now + HOUR
+    return ask
 
 
 def create_app(config: Config, *, workers: bool = True) -> App:

@@ -24,9 +24,10 @@ from fedidoc.vault import Vault
 from fedidoc.verification.credentials import Credentials
 from fedidoc.verification.documents import Clean, Documents
 from fedidoc.verification.lifetimes import Lifetimes
+from fedidoc.verification.listings import Registers
 from fedidoc.verification.mailbox import Mailboxes
+from fedidoc.verification.national import NationalRegister
 from fedidoc.verification.policy import Policy
-from fedidoc.verification.registries import Nppes
 from fedidoc.verification.review import Claim, Review
 from fedidoc.verification.standings import Notify
 from fedidoc.verification.vouches import Belongings, Vouches
@@ -56,6 +57,7 @@ class House:
     told: list[tuple[NotificationKind, str]] = field(default_factory=list)
     notify: Notify | None = None
     letters: list[tuple[str, str, str]] = field(default_factory=list)
+    national: tuple[NationalRegister, ...] = ()
 
     def __post_init__(self) -> None:
         self.config = Config(instance=Instance(self.domain, name="St. Olaf Hospital"))
@@ -72,7 +74,7 @@ class House:
             self.db,
             self.clock,
             self.vault,
-            Nppes(self.db),
+            Registers(self.db, self.clock, self.vault, national=self.national),
             self.credentials,
             roles=[*self.config.membership.roles, "student"],
             notify=self._notify,

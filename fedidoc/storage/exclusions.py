@@ -46,11 +46,22 @@ async def put(tx: Transaction, rows: Sequence[ExclusionRow]) -> None:
         conflict="ON CONFLICT (id) DO UPDATE SET "
         + ", ".join(f"{column} = excluded.{column}" for column in ExclusionRow._fields[1:]),
     )
+    words = [(word, row.id) for row in rows if " " in row.surname for word in row.surname.split()]
+    await tx.insert_many(
+        "exclusion_surnames",
+        ("word", "exclusion_id"),
+        list(dict.fromkeys(words)),
+        conflict="ON CONFLICT (word, exclusion_id) DO NOTHING",
+    )
 
 
 async def remove_others(tx: Transaction, import_id: str) -> int:
     """Remove what another import left; how many rows."""
-    return await tx.execute("DELETE FROM exclusions WHERE import_id <> ?", (import_id,))
+    removed = await tx.execute("DELETE FROM exclusions WHERE import_id <> ?", (import_id,))
+    await tx.execute(
+        "DELETE FROM exclusion_surnames WHERE exclusion_id NOT IN (SELECT id FROM exclusions)"
+    )
+    return removed
 
 
 async def count(reader: Reader) -> int:
@@ -74,11 +85,11 @@ async def with_surnames(reader: Reader, surnames: Collection[str]) -> list[Exclu
     """Those whose folded surname is one of a few, or has one of them as a part of a double name; at
     most 2,000, more than any surname has."""
     where, params = among("surname", surnames)
-    parts = [f"% {name} %" for name in surnames if len(name) > 2 and " " not in name]
-    double = " OR ".join(["' ' || surname || ' ' LIKE ?"] * len(parts)) or "0 = 1"
+    part, parts = among("word", surnames)
     rows = await reader.fetch_all(
-        f"SELECT {_COLUMNS} FROM exclusions"
-        f" WHERE {where} OR (surname LIKE '% %' AND ({double})) ORDER BY id LIMIT 2000",
+        f"SELECT {_COLUMNS} FROM exclusions WHERE {where}"
+        f" OR id IN (SELECT exclusion_id FROM exclusion_surnames WHERE {part})"
+        " ORDER BY id LIMIT 2000",
         (*params, *parts),
     )
     return [ExclusionRow(*row) for row in rows]

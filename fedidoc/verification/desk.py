@@ -17,14 +17,12 @@ from fedidoc.storage.engine import Database
 from fedidoc.storage.moderation import AuditRow
 from fedidoc.storage.statements import Reader
 from fedidoc.vault import Vault
-from fedidoc.verification import claims, comparison
+from fedidoc.verification import claims
 from fedidoc.verification.claims import Claim
-from fedidoc.verification.comparison import Difference, Mark
 from fedidoc.verification.evidence import EvidenceKind, Records
 from fedidoc.verification.exclusions import Hit
+from fedidoc.verification.listings import Listing, Registers, standing_against
 from fedidoc.verification.policy import Policy
-from fedidoc.verification.registries import Register, RegisterRow
-from fedidoc.verification.specialties import Specialties
 from fedidoc.verification.views import (
     GRAPH,
     OPEN,
@@ -56,13 +54,18 @@ class ExclusionLists(Protocol):
 class Findings:
     """What stands for and against an application, whoever decides it."""
 
-    row: RegisterRow | None
-    differences: tuple[Difference, ...]
+    listings: tuple[Listing, ...]
     same_npi: tuple[Application, ...]
     same_licence: tuple[Application, ...]
     hits: tuple[JudgedHit, ...]
     kinds: tuple[EvidenceKind, ...]
     blockers: tuple[str, ...]
+
+    @property
+    def until(self) -> int | None:
+        """When the first licence runs out that a register has for the claim (UTC milliseconds)."""
+        ends = [each.until for each in self.listings if each.matches and each.until is not None]
+        return min(ends, default=None)
 
 
 class Desks:
@@ -71,16 +74,14 @@ class Desks:
     def __init__(
         self,
         vault: Vault,
-        register: Register,
+        registers: Registers,
         lists: ExclusionLists,
-        specialties: Specialties,
         records: Records,
         policy: Policy,
     ) -> None:
         self._vault = vault
-        self._register = register
+        self._registers = registers
         self._lists = lists
-        self._specialties = specialties
         self._records = records
         self._policy = policy
 
@@ -132,10 +133,8 @@ class Desks:
             blockers = (own, *blockers)
         return Desk(
             application=view,
-            register=self._register.name,
-            register_loaded=await self._register.loaded(),
-            row=findings.row,
-            differences=findings.differences,
+            listings=findings.listings,
+            asked=await self._registers.asked(view.claim),
             same_npi=tuple(self.view(other) for other in findings.same_npi),
             same_licence=tuple(self.view(other) for other in findings.same_licence),
             hits=findings.hits,
@@ -160,8 +159,7 @@ class Desks:
     async def findings(self, reader: Reader, found: Application) -> Findings:
         """What registers, lists and other applications say to a claim."""
         claim = self.view(found).claim
-        row = await self._register.find(claim.npi) if claim.npi else None
-        differences = await self._differences(claim, row) if row else ()
+        listings = await self._registers.find(claim)
         mine = found.account.id
         same_npi = (
             await applications.with_npi(reader, found.npi_mac, besides=mine)
@@ -175,28 +173,17 @@ class Desks:
         )
         hits = (await self.hits(reader, [found]))[found.id]
         return Findings(
-            row=row,
-            differences=differences,
+            listings=listings,
             same_npi=tuple(same_npi),
             same_licence=tuple(same_licence),
             hits=hits,
-            kinds=_kinds(differences),
-            blockers=_blockers(found, row, same_npi, same_licence, hits),
+            kinds=_kinds(listings),
+            blockers=_blockers(found, listings, same_npi, same_licence, hits),
         )
 
-    async def _differences(self, claim: Claim, row: RegisterRow) -> tuple[Difference, ...]:
-        labels: dict[str, str] = {}
-        for code in row.taxonomies:
-            specialty = await self._specialties.find(code)
-            if specialty is not None:
-                labels[code] = specialty.label
-        return (
-            comparison.compare_status(row),
-            comparison.compare_names_field(claim.legal_name, row),
-            comparison.compare_licences(claim.licence_number, claim.state, row),
-            comparison.compare_professions(claim.profession, row),
-            comparison.compare_specialties(claim.specialty, row, labels),
-        )
+    async def refresh(self, found: Application) -> None:
+        """Have registers' own services asked, where that is configured. Not in a transaction."""
+        await self._registers.refresh(self.view(found).claim)
 
     def _ways(self, found: Application, held: Collection[EvidenceKind]) -> tuple[Way, ...]:
         return tuple(
@@ -303,17 +290,15 @@ _BY_HAND: Final = (
 )
 
 
-def _kinds(differences: Collection[Difference]) -> tuple[EvidenceKind, ...]:
+def _kinds(listings: Collection[Listing]) -> tuple[EvidenceKind, ...]:
     """A register match needs a row whose name and licence are the claimed ones, or nearly."""
-    marks = {d.field: d.mark for d in differences}
-    near = (Mark.SAME, Mark.SIMILAR)
-    matched = marks.get("name") in near and marks.get("licence") in near
+    matched = any(each.matches and each.kind is EvidenceKind.REGISTER for each in listings)
     return tuple(kind for kind in _BY_HAND if matched or kind is not EvidenceKind.REGISTER)
 
 
 def _blockers(
     found: Application,
-    row: RegisterRow | None,
+    listings: Collection[Listing],
     same_npi: Collection[Application],
     same_licence: Collection[Application],
     hits: Collection[JudgedHit],
@@ -321,8 +306,7 @@ def _blockers(
     reasons: list[str] = []
     if found.account.standing is Standing.SUSPENDED:
         reasons.append("The account is suspended; restore it first.")
-    if row is not None and comparison.compare_status(row).mark is Mark.DIFFERENT:
-        reasons.append(comparison.compare_status(row).note)
+    reasons += standing_against(listings)
     for others, number in ((same_npi, "NPI"), (same_licence, "licence")):
         for other in others:
             if other.state == State.APPROVED and other.account.standing is Standing.VERIFIED:

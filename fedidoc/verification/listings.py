@@ -11,7 +11,7 @@ office's own list gives an EMPLOYER match. Neither says who typed the claim.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,6 +32,7 @@ from fedidoc.verification.specialties import Specialties
 
 OFFICE: Final = "the credentialing office"
 _NEAR: Final = (Mark.SAME, Mark.SIMILAR)
+_LIFE: Final = ("status", "expires")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,18 @@ class Listing:
             return None
         day = dt.datetime.combine(dt.date.fromisoformat(self.expires), dt.time(), dt.UTC)
         return int(day.timestamp()) * 1000 + DAY
+
+
+def standing_against(listings: Iterable[Listing]) -> list[str]:
+    """What public registers say against somebody's licence, in words: it is not a person's, not in
+    force, or has run out. A register with several entries says so only if all of them do."""
+    faults: dict[str, list[str]] = {}
+    for each in listings:
+        if each.kind is EvidenceKind.REGISTER:
+            differing = [d for d in each.differences if d.mark is Mark.DIFFERENT]
+            notes = " ".join(d.note for d in differing if d.field in _LIFE)
+            faults.setdefault(each.register, []).append(notes)
+    return [f"{name}: {notes[0]}" for name, notes in faults.items() if all(notes)]
 
 
 class Registers:

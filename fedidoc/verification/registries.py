@@ -1,4 +1,4 @@
-"""Registers of licensed people: what a row says, and where to look one up.
+"""What a row of a register says, whatever register it is from; and the rows of NPPES.
 
 A register is public data that says a number exists and whose it is. It never says that the person
 who typed the number is that person: see `evidence`.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from fedidoc.model import Role
 from fedidoc.storage import registers as table
@@ -89,21 +89,6 @@ def row_from_bytes(data: bytes) -> RegisterRow:
     )
 
 
-class Register(Protocol):
-    """Where a reviewer's desk looks a number up."""
-
-    @property
-    def name(self) -> str:
-        """For people."""
-        ...
-
-    async def find(self, npi: str) -> RegisterRow | None: ...
-
-    async def loaded(self) -> bool:
-        """Whether there is anything to look in; if not, a missing row means nothing."""
-        ...
-
-
 class Nppes:
     """The National Plan and Provider Enumeration System, as it was imported."""
 
@@ -135,15 +120,3 @@ class Nppes:
 
     async def loaded(self) -> bool:
         return await table.has_nppes(self._reader)
-
-
-class NullRegister:
-    """A register without rows: for development, and for countries whose register is not here."""
-
-    name = "no register"
-
-    async def find(self, npi: str) -> RegisterRow | None:
-        return None
-
-    async def loaded(self) -> bool:
-        return False

@@ -39,8 +39,8 @@ from fedidoc.verification.desk import (
 )
 from fedidoc.verification.evidence import EvidenceKind, Records
 from fedidoc.verification.exclusions import Exclusions
+from fedidoc.verification.listings import Registers
 from fedidoc.verification.policy import Policy
-from fedidoc.verification.registries import Register
 from fedidoc.verification.remarks import Remarks
 from fedidoc.verification.specialties import Specialties
 from fedidoc.verification.standings import Notify, Standings
@@ -60,7 +60,7 @@ class Review:
         db: Database,
         clock: Clock,
         vault: Vault,
-        register: Register,
+        registers: Registers,
         credentials: Credentials,
         *,
         roles: Collection[str],
@@ -78,9 +78,7 @@ class Review:
         self._policy = policy
         self._specialties = Specialties(db)
         self._four_eyes = four_eyes
-        self._desks = Desks(
-            vault, register, lists or Exclusions(db), self._specialties, self.records, policy
-        )
+        self._desks = Desks(vault, registers, lists or Exclusions(db), self.records, policy)
         self._remarks = Remarks(clock, vault, self._desks)
         self._worklists = Worklists(clock, self._desks)
         self._roles = frozenset(roles)
@@ -137,13 +135,8 @@ class Review:
     ) -> Page[ApplicationView]:
         """Applications, the longest waiting first; the open ones unless a state is named."""
         await self._reviewer(self._db, by)
-        states = [state.value] if state else [s.value for s in OPEN]
-        found = await applications.queue(
-            self._db, states, after=_read_cursor(page), limit=limit + 1
-        )
-        shown = found[:limit]
-        older = f"{shown[-1].created}.{shown[-1].id}" if len(found) > limit else None
-        return Page(tuple(self._desks.view(a) for a in shown), older)
+        states = [state] if state else OPEN
+        return await self._worklists.by_age(self._db, states, page, limit)
 
     async def worklist(
         self,
@@ -163,11 +156,13 @@ class Review:
         return await applications.count(self._db, [State.APPLIED.value])
 
     async def look(self, application_id: str, *, by: Account) -> Desk:
-        """Claim and register side by side. NotFound for an unknown id."""
+        """Claim and registers side by side. NotFound for an unknown id."""
         await self._reviewer(self._db, by)
         found = await applications.get(self._db, application_id)
         if found is None:
             raise NotFound
+        if State(found.state) in OPEN:
+            await self._desks.refresh(found)
         return await self._desks.desk(self._db, found, by)
 
     async def ask(self, application_id: str, by: Account, question: str) -> ApplicationView:
@@ -254,7 +249,9 @@ class Review:
                 # What is on file is what the first one saw; both have said so in words.
                 reason = f"{first.words}\nConfirmed by {reviewer.username}: {reason}"
             witness = first.by_id if first is not None else reviewer.id
-            await self._verify(tx, found, kinds, reason, reviewer.id, witness=witness)
+            await self._verify(
+                tx, found, kinds, reason, reviewer.id, witness=witness, until=findings.until
+            )
             return await self._again(tx, found.id)
 
     async def note(self, application_id: str, by: Account, text: str) -> None:
@@ -340,10 +337,11 @@ class Review:
         found = await applications.get(tx, id)
         assert found is not None  # it was read or written just now
         await self._lock_numbers(tx, found)
-        if (await self._desks.findings(tx, found)).blockers:
+        findings = await self._desks.findings(tx, found)
+        if findings.blockers:
             return False
         await self._move(tx, id, State.APPROVED, by=by, reason=None)
-        await self._verify(tx, found, (), "", by)
+        await self._verify(tx, found, (), "", by, until=findings.until)
         return True
 
     async def remember_licences(self) -> None:
@@ -402,17 +400,19 @@ class Review:
         by: str,
         *,
         witness: str = "",
+        until: int | None = None,
     ) -> None:
         """What follows from an approval; the application has moved already. `witness` saw the
-        evidence, if that is somebody else."""
+        evidence, if that is somebody else; a register's match holds `until` the licence ends."""
         await reviewing.drop_proposal(tx, found.id)
         for kind in dict.fromkeys(kinds):
             await self.records.record(
                 tx, found.account.id, kind, detail=reason, by=witness or by,
                 application_id=found.id,
+                valid_until=until if kind is EvidenceKind.REGISTER else None,
             )  # fmt: skip
         level = await self.standings.give(
-            tx, found.account, found.profession, found.specialty, found.jurisdiction
+            tx, found.account, found.profession, found.specialty, found.jurisdiction, until=until
         )
         await self._record(tx, by, "application_approved", found.id, {"level": level.name})
 
@@ -471,8 +471,3 @@ class Review:
 
 def _bare_claim(account: Account) -> Claim:
     return Claim("", account.role, "", "", "", account.specialty)
-
-
-def _read_cursor(text: str | None) -> tuple[int, str] | None:
-    at, _, id = (text or "").partition(".")
-    return (int(at), id) if at.isascii() and at.isdigit() and len(at) < 16 and id else None

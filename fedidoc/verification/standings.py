@@ -59,8 +59,11 @@ class Standings:
         role: Role,
         specialty: Specialty | None,
         jurisdiction: str,
+        *,
+        until: int | None = None,
     ) -> Level:
-        """Verify an applicant on the evidence that is held now; the level that was given.
+        """Verify an applicant on the evidence that is held now; the level that was given. The
+        credential lasts no longer than `until`, when the licence ends (UTC milliseconds).
 
         Conflict if the evidence gives none, or the account is suspended or decided already.
         """
@@ -75,7 +78,9 @@ class Standings:
         actor = await actors.get(tx, account.actor_id)
         if actor is None:
             raise NotFound
-        await self._credentials.issue(tx, actor, role, specialty, jurisdiction, assurance)
+        await self._credentials.issue(
+            tx, actor, role, specialty, jurisdiction, assurance, until=until
+        )
         await self._notify(tx, NotificationKind.VERIFIED, account.actor_id)
         return level
 

@@ -9,11 +9,10 @@ from typing import Final
 
 from fedidoc.model import Account
 from fedidoc.verification.claims import Claim
-from fedidoc.verification.comparison import Difference
 from fedidoc.verification.evidence import Evidence, EvidenceKind
 from fedidoc.verification.exclusions import Hit
+from fedidoc.verification.listings import Listing
 from fedidoc.verification.policy import Level
-from fedidoc.verification.registries import RegisterRow
 
 
 class State(StrEnum):
@@ -114,15 +113,14 @@ class Desk:
     """Everything a reviewer sees side by side.
 
     `blockers` are reasons why this cannot be approved as it stands; `kinds` the evidence that the
-    reviewer may give; `same_npi` and `same_licence` other members' applications with the same
-    number; `ways` what gives which level.
+    reviewer may give; `listings` what registers have, the best match first, and `asked` the names
+    of those that were looked into; `same_npi` and `same_licence` other members' applications with
+    the same number; `ways` what gives which level.
     """
 
     application: ApplicationView
-    register: str
-    register_loaded: bool
-    row: RegisterRow | None
-    differences: tuple[Difference, ...]
+    listings: tuple[Listing, ...]
+    asked: tuple[str, ...]
     same_npi: tuple[ApplicationView, ...]
     same_licence: tuple[ApplicationView, ...]
     hits: tuple[JudgedHit, ...]

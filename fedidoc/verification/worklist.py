@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from fedidoc.clock import Clock
-from fedidoc.model import Role
+from fedidoc.model import Page, Role
 from fedidoc.storage import applications
 from fedidoc.storage import evidence as stored
 from fedidoc.storage.statements import Reader
@@ -83,6 +83,17 @@ class Worklists:
             older=str(first // PAGE + 1) if len(rest) > PAGE else None,
         )
 
+    async def by_age(
+        self, reader: Reader, states: Collection[State], page: str | None, limit: int
+    ) -> Page[ApplicationView]:
+        """Those in one of the states, the longest waiting first."""
+        found = await applications.queue(
+            reader, [s.value for s in states], after=_read_cursor(page), limit=limit + 1
+        )
+        shown = found[:limit]
+        older = f"{shown[-1].created}.{shown[-1].id}" if len(found) > limit else None
+        return Page(tuple(self._desks.view(a) for a in shown), older)
+
     async def _weigh(self, reader: Reader, state: State) -> list[Item]:
         now = self._clock.now()
         found = await applications.queue(reader, [state.value], after=None, limit=MOST)
@@ -110,3 +121,8 @@ class Worklists:
             for each in found
         ]
         return sorted(items, key=lambda i: (-i.score, i.application.created, i.application.id))
+
+
+def _read_cursor(text: str | None) -> tuple[int, str] | None:
+    at, _, id = (text or "").partition(".")
+    return (int(at), id) if at.isascii() and at.isdigit() and len(at) < 16 and id else None

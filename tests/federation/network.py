@@ -57,8 +57,8 @@ from fedidoc.storage.engine import Database, Transaction
 from fedidoc.vault import Vault, fresh_key
 from fedidoc.verification.credentials import Credentials
 from fedidoc.verification.lifetimes import Lifetimes
+from fedidoc.verification.listings import Registers
 from fedidoc.verification.policy import Policy
-from fedidoc.verification.registries import Nppes
 from fedidoc.verification.review import Review
 from fedidoc.verification.trust import Trust
 from fedidoc.web.protocol import Protocol
@@ -125,7 +125,8 @@ class Node:
             passwords=Passwords(QUICK),
         )  # fmt: skip
         self.review = Review(
-            self.db, self.clock, self.vault, Nppes(self.db), self.credentials,
+            self.db, self.clock, self.vault, Registers(self.db, self.clock, self.vault),
+            self.credentials,
             roles=self.config.membership.roles, notify=self._tell, policy=Policy.of({}),
         )  # fmt: skip
         self.lifetimes = Lifetimes(

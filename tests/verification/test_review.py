@@ -70,8 +70,9 @@ async def test_the_whole_way(any_house: House) -> None:
     assert waiting[0].claim == claim()
 
     desk = await house.review.look(id, by=rita)
-    assert desk.register == "NPPES" and desk.register_loaded and desk.row is not None
-    assert {d.field: d.mark for d in desk.differences} == {
+    (listing,) = desk.listings
+    assert listing.register == "NPPES" and desk.asked == ("NPPES",)
+    assert {d.field: d.mark for d in listing.differences} == {
         "status": Mark.SAME,
         "name": Mark.SAME,
         "licence": Mark.SIMILAR,
@@ -350,7 +351,7 @@ async def test_a_register_match_needs_name_and_licence(house: House) -> None:
     anna, rita = await house.sign_up("anna"), await house.admin("rita")
     id = await house.review.apply(anna, claim())
     desk = await house.review.look(id, by=rita)
-    assert not desk.register_loaded and desk.row is None and desk.differences == ()
+    assert desk.asked == () and desk.listings == ()
     assert Kind.REGISTER not in desk.kinds
     await put_register_row(house, last_name="ANDERSON", first_name="PETER")
     assert Kind.REGISTER not in (await house.review.look(id, by=rita)).kinds

@@ -43,6 +43,12 @@ CREATE TABLE exclusions (
 );
 CREATE INDEX exclusions_npi ON exclusions (npi) WHERE npi <> '';
 CREATE INDEX exclusions_surname ON exclusions (surname);
+-- The words of surnames that have several: somebody with a double name may use one half.
+CREATE TABLE exclusion_surnames (
+  word TEXT NOT NULL,
+  exclusion_id TEXT NOT NULL,
+  PRIMARY KEY (word, exclusion_id)
+);
 
 -- When a verified member was last compared with the registers, and what needs another look. The same
 -- finding is raised once, also after somebody has settled it.
