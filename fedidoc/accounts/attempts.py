@@ -75,9 +75,9 @@ class Attempts:
         try:
             sealed = base64.b64decode(cookie.encode(), altchars=b"-_", validate=True)
             attempt = Attempt(*json.loads(self._vault.open(sealed, _SEAL)))
-        except (ConfigError, ValueError):
+        except (ConfigError, ValueError, TypeError):
             raise SignInRefused("not_begun") from None
-        if not hmac.compare_digest(attempt.state.encode(), state.encode()):
+        if not hmac.compare_digest(attempt.state.encode(), state.encode(errors="replace")):
             raise SignInRefused("not_begun")
         now = self._clock.now()
         if not attempt.began - SECOND <= now < attempt.began + LASTS:

@@ -9,7 +9,6 @@ names one that is not known, at most once a minute: a storm of made-up key ids c
 from __future__ import annotations
 
 import asyncio
-import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
@@ -124,7 +123,7 @@ class Provider:
         found = await self.metadata()
         if named is None and not found.names_issuer:
             return
-        if named is None or not hmac.compare_digest(named.encode(), self._rules.issuer.encode()):
+        if named != self._rules.issuer:
             raise NotBelieved("other_issuer")
 
     async def redeem(self, code: str, secrets: Secrets, redirect_uri: str) -> Attested:

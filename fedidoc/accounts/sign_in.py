@@ -132,6 +132,7 @@ class SignIn:
         try:
             url = await self._provider.authorization_url(attempt.secrets, self._base + RETURN_PATH)
         except (Away, NotBelieved) as error:
+            _log.warning("not_begun", reason=error.reason)
             raise _refused(error) from error
         return Begun(url, self._attempts.seal(attempt))
 
@@ -151,6 +152,20 @@ class SignIn:
         `answer` are the parameters that came, `present` is who is logged in here meanwhile,
         `previous` the token of that session, which ends.
         """
+        try:
+            return await self._finish(cookie, answer, present, previous, address)
+        except SignInRefused as error:
+            _log.info("refused", reason=error.reason)
+            raise
+
+    async def _finish(
+        self,
+        cookie: str,
+        answer: Mapping[str, str],
+        present: Account | None,
+        previous: str | None,
+        address: str,
+    ) -> Finished:
         attempt = await self._attempts.take(cookie, answer.get("state", ""))
         if (
             attempt.account_id
@@ -214,6 +229,7 @@ class SignIn:
         if person.admitted:
             return
         async with self._db.transaction() as tx:
+            await tx.lock("accounts")
             login = await logins.by_subject(tx, subject_mac)
             account = await people.account(tx, login.account_id) if login else None
             if login is not None and account is not None:
@@ -341,6 +357,7 @@ class SignIn:
             raise Conflict(f"Everybody signs in with {self.name} here; it cannot be unlinked.")
         await self._accounts.confirm_password(account, password, address=address)
         async with self._db.transaction() as tx:
+            await tx.lock("accounts")
             found = await logins.by_account(tx, account.id)
             if found is None:
                 raise Conflict("No login is linked to your account.")
@@ -382,6 +399,7 @@ class SignIn:
         try:
             notice = await self._provider.logout_notice(token)
         except (Away, NotBelieved) as error:
+            _log.info("logout_refused", reason=error.reason)
             raise _refused(error) from error
         async with self._db.transaction() as tx:
             jti_mac = self._vault.fingerprint(notice.jti, "logout token")
@@ -418,8 +436,8 @@ def _hint_purpose(session_mac: str) -> str:
 
 
 def _refused(error: Away | NotBelieved) -> SignInRefused:
-    """What a member is told; the log has the provider's fault by its name."""
-    _log.warning("refused", reason=error.reason)
+    """What a member is told; the log has what exactly was wrong with the provider."""
     if isinstance(error, Away):
+        _log.warning("provider_away", reason=error.reason)
         return SignInRefused("away")
     return SignInRefused(error.reason)

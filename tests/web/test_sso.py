@@ -243,6 +243,12 @@ async def test_where_the_provider_is_the_only_way_passwords_are_not_asked_for(on
     assert "Everybody here signs in with" in settings.main.text
 
 
+async def test_what_somebody_was_writing_is_shown_to_be_copied(only: Front) -> None:
+    shown = await only.browser().post("/cases/new", {"place": "case", "title": "A long night"})
+    assert shown.status == 401
+    assert shown.main.one("textarea").text == "A long night"
+
+
 async def test_the_operators_link_lets_in_once_by_a_button(only: Front) -> None:
     await only.site.house.admin()
     token = await only.door.passes.make("rita", Purpose.ENTER, by="operator")
