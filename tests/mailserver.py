@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
+from typing import Any
 
 import trustme
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
@@ -116,3 +118,27 @@ def certificate(name: str = "localhost") -> tuple[trustme.CA, ssl.SSLContext]:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert(name).configure_cert(context)
     return authority, context
+
+
+@contextmanager
+def serving_apart() -> Iterator[MailServer]:
+    """A server without TLS in a thread of its own, for tests that are not asynchronous."""
+    server, started = MailServer(), threading.Event()
+    done: list[Any] = []
+
+    async def serve() -> None:
+        end = asyncio.Event()
+        done.extend([asyncio.get_running_loop(), end])
+        async with serving(server):
+            started.set()
+            await end.wait()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    assert started.wait(10)
+    try:
+        yield server
+    finally:
+        loop, end = done
+        loop.call_soon_threadsafe(end.set)
+        thread.join(10)

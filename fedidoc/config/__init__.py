@@ -283,6 +283,10 @@ def _check(config: Config) -> None:
          " as https://npiregistry.cms.hhs.gov/api/, or empty."),
         (config.log.level in {"debug", "info", "warning", "error"}, "[log] level must be debug,"
          " info, warning or error."),
+        (config.document_folder.resolve() not in [config.media_folder.resolve(),
+            *config.media_folder.resolve().parents, config.folder.resolve()]
+         and config.media_folder.resolve() not in config.document_folder.resolve().parents,
+         "[evidence] document_directory must be a folder of its own, apart from the pictures."),
         (1 <= config.media.max_bytes <= 1 << 30, "[media] max_bytes must be between 1 and 1 GiB."),
     ]  # fmt: skip
     for holds, text in rules:

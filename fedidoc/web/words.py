@@ -353,10 +353,10 @@ def media_type(value: str) -> str:
 
 
 def size(number: int) -> str:
-    """Bytes as `12 KB` or `3.4 MB`."""
-    if number < 1_000_000:
-        return f"{max(1, round(number / 1000))} KB"
-    return f"{number / 1_000_000:.1f} MB"
+    """Bytes as `12 KB`, `3.4 MB` or `10 MB`, in units of 1,024."""
+    if number < 1 << 20:
+        return f"{max(1, round(number / 1024))} KB"
+    return f"{number / (1 << 20):.1f}".removesuffix(".0") + " MB"
 
 
 _CLAIM_FIELDS: Final = {

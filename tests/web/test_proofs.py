@@ -60,7 +60,7 @@ async def test_the_page_gathers_all_ways_and_what_is_enough(site: Site) -> None:
     page = await anna.get("/application")
     assert page.faults == []
     text = page.main.text
-    for words in ("e-mail address", "Documents", "Colleagues who vouch", "0 of 2"):
+    for words in ("An address of your institution", "Documents", "Colleagues who vouch", "0 of 2"):
         assert words in text
     ways = page.main.one("ul", class_="ways").all("li")
     assert [w.text for w in ways if "register" in w.text] == [
@@ -83,7 +83,7 @@ async def test_what_is_done_shows(site: Site) -> None:
 async def test_the_verified_and_staff_are_not_offered_what_is_not_for_them(site: Site) -> None:
     dora = await site.signed_in("dora")
     page = await dora.get("/application")
-    assert "Documents" not in page.main.text and "e-mail address" in page.main.text
+    assert "Documents" not in page.main.text and "address of your institution" in page.main.text
     rita = await reviewer(site)
     page = await rita.get("/application")
     assert page.status == 200 and "Ways to show" not in page.main.text

@@ -47,6 +47,7 @@ class Ways:
     """What the page shows of all ways. A way that is closed here has nothing to show."""
 
     enough: tuple[Way, ...]
+    provider: str
     domains: tuple[str, ...]
     mailboxes: tuple[Mailbox, ...]
     links: tuple[Asked, ...]
@@ -70,6 +71,7 @@ async def ways(account: Account) -> Ways:
     wishes = await rooms.vouches.of_applicant(account) if before else ()
     return Ways(
         enough=_enough(account, held) if before else (),
+        provider=_provider(),
         domains=rooms.mailboxes.domains.listed,
         mailboxes=mailboxes,
         links=links,
@@ -84,10 +86,18 @@ async def ways(account: Account) -> Ways:
     )
 
 
+def _provider() -> str:
+    """What the identity provider is called whose word is evidence; empty if there is none."""
+    rules = gate.services().config.identity_provider
+    return rules.name if rules.issuer and rules.verifies else ""
+
+
 def _enough(account: Account, held: frozenset[EvidenceKind]) -> tuple[Way, ...]:
     """The alternatives that are the member's to bring about, each once."""
     rooms = gate.services()
     closed = {EvidenceKind.OPERATOR}
+    if not _provider():
+        closed.add(EvidenceKind.IDENTITY_PROVIDER)
     if not rooms.mailboxes.open:
         closed.add(EvidenceKind.INSTITUTIONAL_EMAIL)
     if not rooms.vouches.needed:
