@@ -159,7 +159,8 @@ class Remote:
         return {uri: failure for uri, failure in zip(wanted, failures, strict=True) if failure}
 
     async def _try_actor(self, uri: str, refresh: bool) -> Missing | None:
-        remembered = self._missing.get(uri)
+        # Who says that something changed may be back again: a suspension that was undone at once.
+        remembered = None if refresh else self._missing.get(uri)
         if remembered is not None and self._clock.now() < remembered[0]:
             return remembered[1]
         try:
