@@ -30,18 +30,22 @@ from fedidoc.activitypub.documents import Limits
 from fedidoc.activitypub.errors import FetchError
 from fedidoc.activitypub.fetch import Fetcher
 from fedidoc.activitypub.guard import Guard, PinnedResolver, Reach
+from fedidoc.clinical.blocks import Blocks
 from fedidoc.clinical.cases import Cases
 from fedidoc.clinical.drafts import Drafts
 from fedidoc.clinical.follows import Follows
 from fedidoc.clinical.media import Pictures, clean
+from fedidoc.clinical.moves import Moves
 from fedidoc.clinical.notifications import Notifications
 from fedidoc.clinical.profiles import Profiles
+from fedidoc.clinical.reports import Reports
 from fedidoc.clock import Clock
 from fedidoc.config import Config
 from fedidoc.errors import ConfigError, FedidocError
 from fedidoc.federation.badges import Badges
 from fedidoc.federation.copying import Copying
 from fedidoc.federation.expansion import Expansion
+from fedidoc.federation.handlers import Clinic
 from fedidoc.federation.inbox import Inbox
 from fedidoc.federation.keyring import Keyring
 from fedidoc.federation.outbox import Outbox
@@ -255,6 +259,10 @@ async def _furnish(
     pictures = Pictures(db, clock, config.media_folder, config.media.max_bytes)
     cases = Cases(db=db, clock=clock, urls=urls, media=pictures, wake=wake)
     follows = Follows(db, clock, urls, wake)
+    blocks = Blocks(db, clock, urls, wake)
+    reports = Reports(db, clock, vault, urls, wake)
+    moves = Moves(db, clock, follows, wake)
+    clinic = Clinic(cases, follows, blocks, reports)
     # Federation
     keyring = Keyring(db, fetcher, clock)
     peering = Peering(db, fetcher, guard, clock, trust)
@@ -263,7 +271,7 @@ async def _furnish(
     publications = Publications(
         urls, name=config.instance.name, description=config.instance.description
     )
-    inbox = Inbox(db, clock, urls, trust, keyring, remote, cases, follows, wake=wake)
+    inbox = Inbox(db, clock, urls, trust, keyring, remote, clinic, wake=wake)
     outbox = Outbox(
         db, clock, trust, fetcher, Expansion(urls, trust, publications), SigningKeys(db, vault),
         wake=wake,
@@ -310,6 +318,9 @@ async def _furnish(
         drafts=Drafts(db, clock, vault),
         media=pictures,
         follows=follows,
+        blocks=blocks,
+        reports=reports,
+        moves=moves,
         notifications=notifications,
         profiles=Profiles(db, clock),
         specialties=Specialties(db),

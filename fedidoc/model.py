@@ -273,6 +273,10 @@ class EventKind(StrEnum):
     ANNOUNCE_UNDONE = "announce_undone"
     ACTOR_UPDATED = "actor_updated"
     ACTOR_DELETED = "actor_deleted"
+    ACTOR_MOVED = "actor_moved"
+    BLOCKED = "blocked"
+    BLOCK_UNDONE = "block_undone"
+    REPORTED = "reported"
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +309,7 @@ class NotificationKind(StrEnum):
     RENEWED = "renewed"
     RENEWAL_DECLINED = "renewal_declined"
     VOUCH_ASKED = "vouch_asked"
+    MOVED = "moved"  # somebody whom the member follows, to the account that is named
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,15 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from fedidoc.storage.engine import Database
 from fedidoc.storage.migrate import migrate
 from tests.postgres import PostgresServer, RunningServer, find_binaries, run_apart
+
+# How long a busy machine takes to think of an example says nothing of the code.
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
 
 CORPORA = Path(__file__).resolve().parents[2] / "shared" / "corpora"
 

@@ -36,7 +36,6 @@ OTHER_ACTIVITIES: Final = frozenset(
         "Activity",
         "Arrive",
         "Dislike",
-        "EmojiReact",
         "Ignore",
         "IntransitiveActivity",
         "Invite",
@@ -285,6 +284,7 @@ def _answer(effect: str) -> Callable[[ActivityDocument], tuple[str, str]]:
 _UNDOES: Final = {
     "Follow": "undo_follow",
     "Like": "undo_like",
+    "EmojiReact": "undo_like",
     "Announce": "undo_announce",
     "Block": "undo_block",
 }
@@ -294,7 +294,8 @@ def _undo(activity: ActivityDocument) -> tuple[str, str]:
     undone = activity.object
     if undone is None:
         _own(activity)
-        raise _Verdict("ignore", "object_by_reference")
+        # A follow or a reaction of the actor's own; which of them is in the database.
+        return "undo", "object_by_reference"
     if id_of(undone) is None and id_of(undone.get("object")) is None:
         raise _Verdict("refuse", "object_missing")
     if ids(undone.get("actor")) not in ((), (activity.actor,)):
@@ -334,6 +335,7 @@ _ACTIVITIES: Final[dict[str, Callable[[ActivityDocument], tuple[str, str]]]] = {
     "Block": _about("block"),
     "Create": _create,
     "Delete": _delete,
+    "EmojiReact": _about("like"),
     "Flag": _about("flag"),
     "Follow": _about("follow"),
     "Like": _about("like"),

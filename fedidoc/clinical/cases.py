@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
-from fedidoc.clinical import drafting, phi
+from fedidoc.clinical import blocks, drafting, phi
 from fedidoc.clinical.audience import Viewer, may_change, may_close
 from fedidoc.clinical.drafting import AGE_BANDS, SEXES, CaseDraft, ClearedCase
 from fedidoc.clinical.incoming import Incoming, RemotePost
 from fedidoc.clinical.media import Pictures
+from fedidoc.clinical.moves import check_here
 from fedidoc.clinical.reading import Copy, Reading, Thread, readable, viewer_of
 from fedidoc.clinical.writing import Places, Writing
 from fedidoc.clock import SECOND, Clock
@@ -81,6 +82,7 @@ class Cases(Reading, Incoming, Writing):
         )
 
         async def write(tx: Transaction) -> None:
+            await check_here(tx, viewer.actor_id)
             await cases.put(tx, [row])
             await self._attach(tx, viewer, post_id, cleared)
             await self._tell_people(tx, viewer, post_id, [], named)
@@ -130,6 +132,8 @@ class Cases(Reading, Incoming, Writing):
             current = await readable(tx, viewer, post_id)
             if current.deleted is not None:
                 raise Conflict("What you answer was deleted meanwhile; your text is still here.")
+            await blocks.check(tx, viewer.actor_id, {parent.author.id, root.author.id})
+            await check_here(tx, viewer.actor_id)
             await cases.put(tx, [replace(row, case_id=current.case_id or current.id)])
             if root.author.id != viewer.actor_id and not direct:
                 await cases.answered(tx, [root.id])

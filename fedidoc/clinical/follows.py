@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from fedidoc.clinical.reading import viewer_of
 from fedidoc.clock import Clock
-from fedidoc.errors import BadInput, NotFound
+from fedidoc.errors import BadInput, Forbidden, NotFound
 from fedidoc.model import (
     Account,
     Actor,
@@ -22,7 +22,7 @@ from fedidoc.model import (
     FollowState,
     NotificationKind,
 )
-from fedidoc.storage import actors, followings, notifications, queues
+from fedidoc.storage import actors, blocks, followings, notifications, queues
 from fedidoc.storage import follows as stored
 from fedidoc.storage.engine import Database, Transaction
 from fedidoc.storage.follows import Follow
@@ -59,6 +59,8 @@ class Follows:
         if actor.kind is ActorKind.INSTANCE or actor.deleted or actor.suspended:
             raise NotFound
         follow_id, now = self.clock.random_id(), self.clock.now()
+        if await blocks.either(self.db, me, actor.id):
+            raise Forbidden("You cannot follow each other: one of you two blocked the other.")
         at_once = actor.local and not actor.approves_follows
         state = FollowState.ACCEPTED if at_once else FollowState.REQUESTED
         follow = Follow(follow_id, self.urls.follow(follow_id), me, actor.id, state, now)
@@ -193,6 +195,30 @@ class Follows:
         await stored.delete(tx, follow.id)
         await self._untell(tx, follow.followed_id, follow.follower_id)
         return "undone"
+
+    async def receive_move(self, tx: Transaction, old: Actor, new: Actor) -> str:
+        """Members who follow `old` follow `new` instead, or ask to; they are told. The caller
+        checked that both say that they are one."""
+        followers = await stored.local_followers(tx, old.id)
+        now = self.clock.now()
+        at_once = new.local and not new.approves_follows
+        state = FollowState.ACCEPTED if at_once else FollowState.REQUESTED
+        for known in followers:
+            me = known.follower_id
+            await stored.delete(tx, known.id)
+            if me == new.id:
+                continue
+            if not old.local:
+                await self._put_event(tx, EventKind.FOLLOW_UNDONE, me, known)
+            follow_id = self.clock.random_id()
+            follow = Follow(follow_id, self.urls.follow(follow_id), me, new.id, state, now)
+            if await stored.put(tx, follow):
+                if new.local:
+                    await self._tell(tx, _kind(state), new.id, me)
+                else:
+                    await self._put_event(tx, EventKind.FOLLOW_REQUESTED, me, follow)
+            await self._tell(tx, NotificationKind.MOVED, me, new.id)
+        return f"moved: {len(followers)} follow the new actor"
 
     # Shared ---------------------------------------------------------------------------------
 

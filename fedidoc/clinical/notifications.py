@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fedidoc.clinical.audience import Viewer
-from fedidoc.clinical.reading import blocked_hosts, readable_many
+from fedidoc.clinical.reading import Hidden, readable_many
 from fedidoc.clock import Clock
 from fedidoc.model import Account, Notification, NotificationKind, Page
 from fedidoc.storage import actors
@@ -40,20 +40,20 @@ class Notifications:
 
     async def list(self, account: Account, before: str | None = None) -> Page[Notification]:
         """Newest first. What is about a post that is gone or that the member may not read (any
-        more), or by an actor who is gone or whose server is blocked, is left out."""
+        more), or by an actor who is gone or blocked, or whose server is, is left out."""
         found = await stored.page(self.db, account.actor_id, before or "", _PAGE + 1)
         shown = found[:_PAGE]
         people = await actors.get_many(self.db, {n.actor_id for n in shown if n.actor_id})
         about = {n.post_id for n in shown if n.post_id}
         posts = await readable_many(self.db, Viewer.of(account), about)
-        blocked = await blocked_hosts(self.db)
+        hidden = await Hidden.by(self.db, Viewer.of(account), people.keys())
         items = []
         for notice in shown:
             actor = people.get(notice.actor_id or "")
             post = posts.get(notice.post_id or "")
             if notice.actor_id and (actor is None or actor.deleted or actor.suspended):
                 continue
-            if actor is not None and not actor.local and actor.host in blocked:
+            if actor is not None and hidden.has(actor):
                 continue
             if notice.post_id and (post is None or post.deleted):
                 continue

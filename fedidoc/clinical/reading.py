@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from fedidoc.clinical.audience import Viewer, may_answer, may_read, refusal
 from fedidoc.errors import Forbidden, NotFound
-from fedidoc.model import Account, CaseState, Page, PeerPolicy, Post, Right
-from fedidoc.storage import cases, followings, ledger, reactions, timelines
+from fedidoc.model import Account, Actor, CaseState, Page, PeerPolicy, Post, Right
+from fedidoc.storage import blocks, cases, followings, ledger, reactions, timelines
 from fedidoc.storage import peers as stored_peers
 from fedidoc.storage.engine import Database
 from fedidoc.storage.statements import Reader, Row
@@ -79,14 +79,14 @@ class Reading:
             root = await cases.get(self.db, post.case_id or post.id) or post
         authors = {p.author.id for p in (*everything, root)}
         followed = await followings.followed_among(self.db, viewer.actor_id, authors)
-        blocked = await blocked_hosts(self.db)
+        hidden = await Hidden.by(self.db, viewer, authors)
         visible = [
             p for p in everything
             if p.id != root.id
-            and _is_shown(p, blocked)
+            and hidden.shows(p)
             and may_read(viewer, p, follows=followed, root=root)
         ]  # fmt: skip
-        if not (_is_shown(root, blocked) and may_read(viewer, root, follows=followed, root=None)):
+        if not (hidden.shows(root) and may_read(viewer, root, follows=followed, root=None)):
             # A reply that names the member, in a thread whose beginning is not for them.
             return Thread(post, (), viewer.answers and post.deleted is None)
         replies = _count_answers(_without_dead_ends(visible))
@@ -191,24 +191,37 @@ async def readable_many(
     roots = posts | (await cases.get_many(reader, tops) if tops else {})
     authors = {p.author.id for p in roots.values()}
     followed = await followings.followed_among(reader, viewer.actor_id, authors)
-    blocked = await blocked_hosts(reader)
+    everybody = authors | {p.author.id for p in posts.values()}
+    hidden = await Hidden.by(reader, viewer, everybody)
     return {
         post.id: post
         for post in posts.values()
-        if _is_shown(post, blocked)
+        if hidden.shows(post)
         and may_read(viewer, post, follows=followed, root=roots.get(post.case_id or ""))
     }
 
 
-async def blocked_hosts(reader: Reader) -> set[str]:
-    """The servers of which nothing is shown."""
-    every = await stored_peers.every(reader)
-    return {peer.host for peer in every if peer.policy is PeerPolicy.BLOCKED}
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """Of whom a reader sees nothing, whatever the audience: blocked servers, and those whom the
+    reader blocks (of the actors that were asked about)."""
 
+    hosts: frozenset[str]
+    people: frozenset[str]
 
-def _is_shown(post: Post, blocked: Collection[str]) -> bool:
-    """Whatever its audience: nothing of suspended actors and of blocked servers."""
-    return post.author.suspended is None and (post.author.local or post.author.host not in blocked)
+    @classmethod
+    async def by(cls, reader: Reader, viewer: Viewer, actor_ids: Collection[str]) -> Hidden:
+        every = await stored_peers.every(reader)
+        hosts = frozenset(peer.host for peer in every if peer.policy is PeerPolicy.BLOCKED)
+        people = await blocks.blocked_among(reader, viewer.actor_id, actor_ids)
+        return cls(hosts, frozenset(people))
+
+    def has(self, actor: Actor) -> bool:
+        return actor.id in self.people or (not actor.local and actor.host in self.hosts)
+
+    def shows(self, post: Post) -> bool:
+        """Nothing of suspended actors either."""
+        return post.author.suspended is None and not self.has(post.author)
 
 
 def _without_dead_ends(posts: Sequence[Post]) -> list[Post]:

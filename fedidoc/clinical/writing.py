@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from fedidoc.clinical import blocks
 from fedidoc.clinical.audience import Viewer, may_announce, may_change
 from fedidoc.clinical.reading import readable, viewer_of
 from fedidoc.clock import Clock
@@ -84,6 +85,7 @@ class Writing:
             post = await readable(tx, viewer, post_id)
             if post.author.id == viewer.actor_id or post.deleted is not None:
                 return
+            await blocks.check(tx, viewer.actor_id, {post.author.id})
             passes_on = what is _PASSING_ON
             if passes_on and not may_announce(post.audience):
                 raise Forbidden("Only a public post can be passed on.")

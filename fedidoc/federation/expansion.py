@@ -75,6 +75,12 @@ class Expansion:
                 return await self._like(reader, event)
             case EventKind.ANNOUNCED | EventKind.ANNOUNCE_UNDONE:
                 return await self._announce(reader, event)
+            case EventKind.BLOCKED | EventKind.BLOCK_UNDONE:
+                return await self._block(reader, event)
+            case EventKind.REPORTED:
+                return await self._report(reader, event)
+            case EventKind.ACTOR_MOVED:
+                return await self._move(reader, event)
             case EventKind.ACTOR_UPDATED | EventKind.ACTOR_DELETED:
                 return await self._about_actor(reader, event)
 
@@ -193,7 +199,40 @@ class Expansion:
         inboxes = fold_inboxes(places)
         return self._made(event, document, post.uri, inboxes, audience=Audience.FOLLOWERS)
 
+    # Blocks and reports -----------------------------------------------------------------------
+
+    async def _block(self, reader: Reader, event: _Event) -> Expanded | None:
+        blocked = await actors.get(reader, event.detail.get("blocked_id", ""))
+        uri = event.detail.get("uri", "")
+        if blocked is None or blocked.local or not uri:
+            return None
+        if event.kind is EventKind.BLOCKED:
+            document = build.block(Head(uri, event.actor.uri, event.at), blocked.uri)
+        else:
+            document = build.undo_block(self._head(event), uri, blocked.uri)
+        return self._made(event, document, blocked.uri, [blocked.inbox])
+
+    async def _report(self, reader: Reader, event: _Event) -> Expanded | None:
+        """To the shared inbox, where stewards' servers look: the member is not told."""
+        subject = await actors.get(reader, event.subject)
+        if subject is None or subject.local:
+            return None
+        document = build.flag(
+            self._head(event), event.detail["objects"], event.detail.get("note", "")
+        )
+        inbox = subject.shared_inbox or subject.inbox
+        return self._made(event, document, subject.uri, [inbox])
+
     # Actors -----------------------------------------------------------------------------------
+
+    async def _move(self, reader: Reader, event: _Event) -> Expanded | None:
+        actor = event.actor
+        addressed = Addressed((actor.followers,) if actor.followers else ())
+        document = build.move(self._head(event), event.detail["target"], addressed)
+        places: list[Place] = [
+            (inbox, shared) for inbox, shared, _ in await follows.follower_inboxes(reader, actor.id)
+        ]
+        return self._made(event, document, actor.uri, fold_inboxes(places))
 
     async def _about_actor(self, reader: Reader, event: _Event) -> Expanded | None:
         """Every peer is told, since any may have kept the actor, its badge above all."""

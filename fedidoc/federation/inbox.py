@@ -22,11 +22,9 @@ from fedidoc.activitypub.inspect import ACTOR_TYPES
 from fedidoc.activitypub.messages import Request
 from fedidoc.activitypub.receive import VerifiedActivity, receive
 from fedidoc.activitypub.signatures import parse as parse_signature
-from fedidoc.clinical.follows import Follows
-from fedidoc.clinical.incoming import Incoming
 from fedidoc.clock import MINUTE, Clock
 from fedidoc.federation.bounded import Recent
-from fedidoc.federation.handlers import Batch, Received, accept_table
+from fedidoc.federation.handlers import Batch, Clinic, Received, accept_table
 from fedidoc.federation.handlers.table import Handler
 from fedidoc.federation.keyring import Keyring
 from fedidoc.federation.remote import Missing, Remote, author_of
@@ -39,6 +37,7 @@ from fedidoc.verification.trust import Trust
 
 QUEUE: Final = "inbox"
 _KNOWN_INBOX_LASTS = MINUTE
+_MOST_NAMED = 32
 _SPEAKING = frozenset({"Create", "Update", "Follow", "Announce"})
 
 
@@ -65,8 +64,7 @@ class Inbox:
         trust: Trust,
         keyring: Keyring,
         remote: Remote,
-        cases: Incoming,
-        follows: Follows,
+        clinic: Clinic,
         *,
         wake: Callable[[Queue], None] = lambda queue: None,
     ) -> None:
@@ -76,8 +74,7 @@ class Inbox:
         self._trust = trust
         self._keyring = keyring
         self._remote = remote
-        self._cases = cases
-        self._follows = follows
+        self._clinic = clinic
         self._wake = wake
         self._table = accept_table()
         self._log = Log("inbox")
@@ -175,11 +172,15 @@ class Inbox:
             wanted.add(each.signer)
             if each.changes_its_actor:
                 refresh.add(each.signer)
+            if each.destination:
+                # The new actor says now whether it is the old one: what was kept of it may be old.
+                refresh.add(each.destination)
+                wanted.add(each.destination)
             if each.activity.type == "Announce" and each.activity.object_id:
                 announced.add(each.activity.object_id)
         missing = await self._remote.prefetch(wanted, refresh=refresh)
         for each in work:
-            failure = missing.get(each.signer)
+            failure = missing.get(each.signer) or missing.get(each.destination)
             if failure is not None and not each.effect:
                 if failure.transient:
                     each.again = failure.reason
@@ -214,8 +215,7 @@ class Inbox:
         async def run(tx: Transaction) -> dict[str, str]:
             known = await actors.by_uris(tx, names)
             batch = Batch(
-                tx, self._urls, self._clock, self._cases, self._follows, known, documents,
-                self._trust,
+                tx, self._urls, self._clock, self._clinic, known, documents, self._trust,
             )  # fmt: skip
             effects = await self._dispatch(batch, work)
             done = [each.row["id"] for each in work if not each.again]
@@ -291,9 +291,17 @@ class Work:
         """Whether it is refused where its actor must be verified and is not."""
         return self.activity is not None and self.activity.type in _SPEAKING
 
+    @property
+    def destination(self) -> str:
+        """The actor that the signer becomes by it; "" for all but moves."""
+        activity = self.activity
+        if activity is None or activity.type != "Move":
+            return ""
+        return activity.target_id or ""
+
     def names(self, urls: Urls) -> set[str]:
         """Ids of the actors that handling it may need: the signer, and everybody it names here."""
-        names = {self.signer}
+        names = {self.signer, self.destination}
         if self.activity is None:
             return names
         embedded = self.activity.object or {}
@@ -305,6 +313,7 @@ class Work:
             *ids(embedded.get("cc")),
             *ids(embedded.get("actor")),
             *ids(embedded.get("object")),
+            *ids(self.activity.raw.get("object"))[:_MOST_NAMED],
             *ids(mentioned if isinstance(mentioned, list) else [mentioned]),
             self.activity.object_id or "",
         }

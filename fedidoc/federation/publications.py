@@ -15,7 +15,7 @@ from fedidoc.federation.builders.actors import PublicKeys
 from fedidoc.federation.builders.posts import Addressed
 from fedidoc.federation.urls import Urls
 from fedidoc.model import Actor, ActorKind, Post
-from fedidoc.storage import actors, cases, keys
+from fedidoc.storage import actors, cases, keys, moves
 from fedidoc.storage.engine import Reader
 from fedidoc.storage.keys import KeyUse
 
@@ -50,8 +50,10 @@ class Publications:
                 self._urls, actor, public, name=self._name, description=self._description
             )
         return actor_builders.actor(
-            self._urls, actor, public, credential=await actors.credential_url(reader, actor.id)
-        )
+            self._urls, actor, public, credential=await actors.credential_url(reader, actor.id),
+            aliases=await moves.aliases(reader, actor.id),
+            moved_to=await moves.moved_to(reader, actor.id),
+        )  # fmt: skip
 
     async def stub(self, reader: Reader, actor: Actor) -> dict[str, Any]:
         """What anybody may see of a local person: enough to check a signature."""

@@ -26,7 +26,7 @@ from fedidoc.federation.profiles import read_profile
 from fedidoc.federation.urls import Urls
 from fedidoc.log import Log
 from fedidoc.model import NO_BADGE, Actor, Badge
-from fedidoc.storage import actors, cases, presented
+from fedidoc.storage import actors, cases, moves, presented
 from fedidoc.storage import keys as stored_keys
 from fedidoc.storage.engine import Database, Transaction
 
@@ -34,6 +34,7 @@ STALE_AFTER = DAY
 _REFRESHES_A_MINUTE = 6
 _MISSING_LASTS = 5 * MINUTE
 _FETCHES_AT_ONCE = 16
+_MOST_ALIASES = 32
 
 
 class Policy(Protocol):
@@ -233,6 +234,7 @@ class Remote:
             stored = await actors.upsert_remote(tx, self._clock, profile)
             await stored_keys.replace_keys(tx, actor.id, stored.id, listed)
             await self._keep(tx, stored.id, badge, profile.credential_url, seen)
+            await moves.set_aliases(tx, stored.id, actor.also_known_as[:_MOST_ALIASES])
         self._keyring.forget([key.key_id for key in listed])
         self._missing.drop(uri)
         return replace(stored, badge=badge)

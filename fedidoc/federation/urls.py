@@ -74,6 +74,9 @@ class Urls:
     def announce(self, announce_id: str) -> str:
         return f"{self.base}/announces/{announce_id}"
 
+    def block(self, block_id: str) -> str:
+        return f"{self.base}/blocks/{block_id}"
+
     def credential(self, credential_id: str) -> str:
         return f"{self.base}/credentials/{credential_id}"
 

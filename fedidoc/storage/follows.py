@@ -147,6 +147,17 @@ async def following_of(
     return [actor_of(row) for row in rows]
 
 
+async def local_followers(reader: Reader, actor_id: str) -> list[Follow]:
+    """The follows of this instance's members to an actor, accepted or asked for."""
+    rows = await reader.fetch_all(
+        "SELECT f.id, f.uri, f.follower_id, f.followed_id, f.state, f.created FROM follows f"
+        " JOIN actors a ON a.id = f.follower_id WHERE f.followed_id = ? AND a.local = 1"
+        " ORDER BY f.id",
+        (actor_id,),
+    )
+    return [_follow_of(row) for row in rows]
+
+
 async def followed_ids(reader: Reader, actor_id: str) -> set[str]:
     """Internal ids of those whom an actor follows, accepted."""
     rows = await reader.fetch_all(

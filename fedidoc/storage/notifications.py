@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fedidoc.model import NotificationKind
+from fedidoc.model import NotificationKind, PeerPolicy
 from fedidoc.storage.statements import Reader, Row, Transaction
 
 
@@ -54,8 +54,15 @@ async def page(reader: Reader, actor_id: str, before: str, limit: int) -> list[N
 
 
 async def unread(reader: Reader, actor_id: str) -> int:
+    """How many were not read; not counting those by actors whom the member blocks, or whose server
+    is blocked."""
     count: int = await reader.fetch_value(
-        "SELECT COUNT(*) FROM notifications WHERE account_actor_id = ? AND read = 0", (actor_id,)
+        "SELECT COUNT(*) FROM notifications n WHERE n.account_actor_id = ? AND n.read = 0"
+        " AND NOT EXISTS (SELECT 1 FROM blocks k"
+        " WHERE k.blocker_id = n.account_actor_id AND k.blocked_id = n.actor_id)"
+        " AND NOT EXISTS (SELECT 1 FROM actors a JOIN peers b ON b.host = a.host"
+        f" WHERE a.id = n.actor_id AND b.policy = '{PeerPolicy.BLOCKED.value}')",
+        (actor_id,),
     )
     return count
 
@@ -71,6 +78,13 @@ async def mark_read(tx: Transaction, actor_id: str, up_to: str) -> None:
 async def forget_actor(tx: Transaction, actor_id: str) -> None:
     """What an actor that is gone did."""
     await tx.execute("DELETE FROM notifications WHERE actor_id = ?", (actor_id,))
+
+
+async def forget_between(tx: Transaction, for_id: str, actor_id: str) -> None:
+    """What one actor did that a member was told of."""
+    await tx.execute(
+        "DELETE FROM notifications WHERE account_actor_id = ? AND actor_id = ?", (for_id, actor_id)
+    )
 
 
 async def take_back(

@@ -35,6 +35,16 @@ async def take_back(
     return (row["id"], row["uri"]) if row else None
 
 
+async def post_of(reader: Reader, table: Table, uri: str, actor_id: str) -> str | None:
+    """The URI of the post that an actor's reaction with this URI is about."""
+    found: str | None = await reader.fetch_value(
+        f"SELECT p.uri FROM {table} r JOIN posts p ON p.id = r.post_id"
+        " WHERE r.uri = ? AND r.actor_id = ?",
+        (uri, actor_id),
+    )
+    return found
+
+
 async def forget_actor(tx: Transaction, actor_id: str) -> None:
     """All reactions of an actor that is gone."""
     for table in ("likes", "announces"):

@@ -1,8 +1,9 @@
 """First pages: which cases and notes a reader sees, newest first, chosen by the database.
 
 The condition on readers says in SQL what `clinical.audience.may_read` says of posts that begin a
-thread; a test holds the two together. Hidden besides: posts of suspended actors and of blocked
-servers; those of limited servers are left out of the pages that nobody asked for by name.
+thread; a test holds the two together. Hidden besides: posts of suspended actors, of blocked
+servers and of those whom the reader blocks; those of limited servers are left out of the pages that
+nobody asked for by name.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ _READABLE = (
     "(p.author_id = ? OR p.audience IN ('public', 'verified')"
     f" OR (p.audience = 'followers' AND {_FOLLOWED})"
     " OR EXISTS (SELECT 1 FROM post_recipients r WHERE r.post_id = p.id AND r.actor_id = ?))"
+    " AND NOT EXISTS (SELECT 1 FROM blocks k WHERE k.blocker_id = ? AND k.blocked_id = p.author_id)"
 )
 _STANDING = (
     "p.deleted IS NULL AND p.id < ? AND EXISTS (SELECT 1 FROM actors a WHERE a.id = p.author_id"
@@ -61,8 +63,8 @@ OF_AUTHOR = (
 )
 
 
-def _reader(actor_id: str) -> tuple[str, str, str]:
-    return (actor_id, actor_id, actor_id)
+def _reader(actor_id: str) -> tuple[str, str, str, str]:
+    return (actor_id, actor_id, actor_id, actor_id)
 
 
 async def waiting(

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from fedidoc.accounts import Accounts
 from fedidoc.accounts.passes import Passes
 from fedidoc.accounts.sign_in import SignIn
+from fedidoc.clinical.blocks import Blocks
 from fedidoc.clinical.cases import Cases
 from fedidoc.clinical.drafts import Drafts
 from fedidoc.clinical.follows import Follows
 from fedidoc.clinical.media import Pictures
+from fedidoc.clinical.moves import Moves
 from fedidoc.clinical.notifications import Notifications
 from fedidoc.clinical.profiles import Profiles
+from fedidoc.clinical.reports import Reports
 from fedidoc.clock import Clock
 from fedidoc.config import Config
 from fedidoc.federation.remote import Remote
@@ -51,6 +54,9 @@ class Services:
     drafts: Drafts
     media: Pictures
     follows: Follows
+    blocks: Blocks
+    reports: Reports
+    moves: Moves
     notifications: Notifications
     profiles: Profiles
     specialties: Specialties

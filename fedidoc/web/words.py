@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from fedidoc.clinical.phi import Kind
+from fedidoc.clinical.reports import Reason
 from fedidoc.clock import DAY, HOUR, MINUTE
 from fedidoc.model import Actor, Audience, Badge, CaseState, NotificationKind, PeerPolicy, Role
 from fedidoc.verification.examination import Result, Step
@@ -306,6 +307,7 @@ _NOTICES: Final = {
     NotificationKind.RENEWAL_DUE: ("clock", "Your verification ends soon; have it renewed."),
     NotificationKind.RENEWED: ("seal", "Your verification is renewed."),
     NotificationKind.RENEWAL_DECLINED: ("heed", "Your verification was not renewed."),
+    NotificationKind.MOVED: ("people", "is the new account of a colleague whom you followed."),
 }
 
 
@@ -316,6 +318,21 @@ def notice(kind: NotificationKind) -> str:
 
 def notice_icon(kind: NotificationKind) -> str:
     return _NOTICES[kind][0]
+
+
+# What is wrong with something that is reported: a name, and what it means.
+REPORTS: Final = {
+    Reason.PATIENT: ("A patient can be recognised", "Read first, whatever else waits."),
+    Reason.HARM: ("Advice that would harm", "Wrong beyond a difference of opinion."),
+    Reason.CONDUCT: ("How people are treated", "Harassment, discrimination, threats."),
+    Reason.IDENTITY: ("Not who they say they are", "Not a physician, or somebody else."),
+    Reason.SPAM: ("Advertising", "Or anything that is no medicine at all."),
+    Reason.OTHER: ("Something else", "Tell it in your words."),
+}
+
+
+def report_reason(reason: Reason) -> str:
+    return REPORTS[reason][0]
 
 
 _CONFIRMATIONS: Final = {

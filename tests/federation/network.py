@@ -30,14 +30,18 @@ from fedidoc.accounts.passwords import Passwords
 from fedidoc.activitypub.fetch import Fetcher
 from fedidoc.activitypub.guard import Guard
 from fedidoc.activitypub.signatures import Scheme, SigningKey, sign
+from fedidoc.clinical.blocks import Blocks
 from fedidoc.clinical.cases import Cases
 from fedidoc.clinical.follows import Follows
 from fedidoc.clinical.media import Pictures
+from fedidoc.clinical.moves import Moves
+from fedidoc.clinical.reports import Reports
 from fedidoc.clock import FrozenClock
 from fedidoc.config import Config, Federation, Instance, Secrets, Server
 from fedidoc.federation.badges import Badges
 from fedidoc.federation.copying import Copying
 from fedidoc.federation.expansion import Expansion
+from fedidoc.federation.handlers import Clinic
 from fedidoc.federation.inbox import Inbox
 from fedidoc.federation.keyring import Keyring
 from fedidoc.federation.outbox import Outbox
@@ -157,10 +161,13 @@ class Node:
         self.cases = Cases(db=self.db, clock=self.clock, urls=self.urls, media=self.pictures)
 
         self.follows = Follows(self.db, self.clock, self.urls)
+        self.blocks = Blocks(self.db, self.clock, self.urls)
+        self.reports = Reports(self.db, self.clock, self.vault, self.urls)
+        self.moves = Moves(self.db, self.clock, self.follows)
         self.publications = Publications(self.urls, name=self.name, description="")
         self.inbox = Inbox(
-            self.db, self.clock, self.urls, self.trust, self.keyring, self.remote, self.cases,
-            self.follows,
+            self.db, self.clock, self.urls, self.trust, self.keyring, self.remote,
+            Clinic(self.cases, self.follows, self.blocks, self.reports),
         )  # fmt: skip
         self.outbox = Outbox(
             self.db, self.clock, self.trust, self.fetcher,

@@ -65,7 +65,7 @@ def refusal(badge: Badge, host: str = AWAY.authority) -> str | None:
     nobody: Any = None
     clock = FrozenClock(at=1_000)
     trust = cast(Trust, OnlyVerified())
-    batch = Batch(nobody, nobody, clock, nobody, nobody, {}, {}, trust)
+    batch = Batch(nobody, nobody, clock, nobody, {}, {}, trust)
     return batch.refuses(replace(actor("bob", AWAY, badge=badge), host=host))
 
 

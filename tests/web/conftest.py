@@ -13,12 +13,15 @@ from quart import Quart
 from fedidoc.accounts.passes import Passes
 from fedidoc.activitypub.fetch import Fetcher
 from fedidoc.activitypub.guard import Guard
+from fedidoc.clinical.blocks import Blocks
 from fedidoc.clinical.cases import CaseDraft, Cases, RemotePost
 from fedidoc.clinical.drafts import Drafts
 from fedidoc.clinical.follows import Follows
 from fedidoc.clinical.media import Pictures, clean
+from fedidoc.clinical.moves import Moves
 from fedidoc.clinical.notifications import Notifications
 from fedidoc.clinical.profiles import Profiles
+from fedidoc.clinical.reports import Reports
 from fedidoc.config import Config, EvidenceRules, Server
 from fedidoc.federation.badges import Badges
 from fedidoc.federation.keyring import Keyring
@@ -180,6 +183,7 @@ async def site(house: House, tmp_path: Path) -> AsyncIterator[Site]:
     peering = Peering(db, fetcher, guard, clock, trust)
     badges = Badges(fetcher, peering, trust, house.credentials, clock)
     pictures = Pictures(db, clock, tmp_path / "media", config.media.max_bytes)
+    follows = Follows(db, clock, urls)
     services = Services(
         config=config,
         clock=clock,
@@ -196,7 +200,10 @@ async def site(house: House, tmp_path: Path) -> AsyncIterator[Site]:
         cases=Cases(db, clock, urls, pictures),
         drafts=Drafts(db, clock, house.vault),
         media=pictures,
-        follows=Follows(db, clock, urls),
+        follows=follows,
+        blocks=Blocks(db, clock, urls),
+        reports=Reports(db, clock, house.vault, urls),
+        moves=Moves(db, clock, follows),
         notifications=notifications,
         profiles=Profiles(db, clock),
         specialties=Specialties(db),

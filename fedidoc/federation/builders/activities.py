@@ -97,5 +97,29 @@ def undo_announce(
     return _activity("Undo", head, undone, addressed)
 
 
+def block(head: Head, blocked: str) -> dict[str, Any]:
+    """`head.actor` wants nothing to do with `blocked`; `head.id` is what its Undo will name."""
+    return _activity("Block", head, blocked, Addressed((blocked,)))
+
+
+def undo_block(head: Head, block_uri: str, blocked: str) -> dict[str, Any]:
+    undone = {"id": block_uri, "type": "Block", "actor": head.actor, "object": blocked}
+    return _activity("Undo", head, undone, Addressed((blocked,)))
+
+
+def flag(head: Head, objects: list[str], note: str) -> dict[str, Any]:
+    """A report by the instance: the actor whom it is about, and posts of theirs, as Mastodon does.
+
+    No `published` finer than what the id says, and nothing of who reported.
+    """
+    document = _activity("Flag", head, objects[0], Addressed((objects[0],)))
+    return document | {"object": objects, "content": note}
+
+
+def move(head: Head, target: str, addressed: Addressed) -> dict[str, Any]:
+    """`head.actor` goes on as `target` (Mastodon's Move: object is the actor itself)."""
+    return _activity("Move", head, head.actor, addressed) | {"target": target}
+
+
 def _addressed(document: dict[str, Any]) -> Addressed:
     return Addressed(tuple(document["to"]), tuple(document["cc"]))

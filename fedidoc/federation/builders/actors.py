@@ -27,7 +27,15 @@ class PublicKeys:
     multikeys: tuple[tuple[str, str], ...]
 
 
-def actor(urls: Urls, person: Actor, keys: PublicKeys, *, credential: str | None) -> dict[str, Any]:
+def actor(
+    urls: Urls,
+    person: Actor,
+    keys: PublicKeys,
+    *,
+    credential: str | None,
+    aliases: Sequence[str] = (),
+    moved_to: str | None = None,
+) -> dict[str, Any]:
     """A local person as allowed peers see it.
 
     Every property that one of the peers in wire.md demands is there: a plain `type`, one
@@ -44,6 +52,10 @@ def actor(urls: Urls, person: Actor, keys: PublicKeys, *, credential: str | None
         document["icon"] = {"type": "Image", "url": person.icon_url}
     if credential:
         document["credential"] = credential
+    if aliases:
+        document["alsoKnownAs"] = list(aliases)
+    if moved_to:
+        document["movedTo"] = moved_to
     return document
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fedidoc.activitypub.documents import id_of
 from fedidoc.federation.handlers.table import Batch, Received, Table
 from fedidoc.model import Actor, ActorKind, Event, EventKind
-from fedidoc.storage import follows, queues
+from fedidoc.storage import blocks, follows, queues
 from fedidoc.storage.follows import Follow
 
 
@@ -23,6 +23,8 @@ async def follow(batch: Batch, received: Received) -> str:
     if followed.suspended or followed.deleted:
         return "ignore: there is nobody of that name"
     refusal = batch.refuses(received.actor)
+    if refusal is None and await blocks.either(batch.tx, received.actor.id, followed.id):
+        refusal = "refused: one of the two blocked the other"
     if refusal:
         await _refuse(batch, received, followed)
         return refusal

@@ -8,11 +8,14 @@ from fedidoc.federation import copying
 from fedidoc.federation.handlers.table import Batch, Received, Table
 from fedidoc.federation.posts import read_post
 from fedidoc.federation.remote import Missing
-from fedidoc.storage import cases, follows
+from fedidoc.storage import cases, follows, reactions
 
 
 def register(table: Table) -> None:
     table.add_single("Like", like)
+    # Pleroma, Akkoma and Misskey: a Like with a face. Which face is not kept.
+    table.add_single("EmojiReact", like)
+    table.add_single("Undo", undo_like, "EmojiReact")
     table.add_single("Announce", announce)
     table.add_single("Undo", undo_like, "Like")
     table.add_single("Undo", undo_announce, "Announce")
@@ -73,18 +76,27 @@ async def _undo(batch: Batch, received: Received, what: str) -> str:
     if actor not in (None, received.actor.uri):
         return f"refused: the {what} is somebody else's"
     if uri is None:
-        return "refused: the activity does not say what is taken back"
+        return await undo(batch, received)
     if what == "like":
         return await batch.cases.receive_unlike(batch.tx, received.actor, uri)
     return await batch.cases.receive_unannounce(batch.tx, received.actor, uri)
 
 
 async def undo(batch: Batch, received: Received) -> str:
-    """An Undo that names only the id of what it takes back."""
+    """An Undo that names only the id of what it takes back: a follow or a reaction of the actor's
+    own."""
     uri = received.activity.object_id
-    found = await follows.by_uri(batch.tx, uri) if uri else None
-    if found is None or uri is None:
-        return "ignore: what is taken back is not known here"
-    if found.follower_id != received.actor.id:
-        return "refused: the follow is somebody else's"
-    return await batch.follows.receive_undo(batch.tx, found)
+    if uri is None:
+        return "refused: the activity does not say what is taken back"
+    found = await follows.by_uri(batch.tx, uri)
+    if found is not None:
+        if found.follower_id != received.actor.id:
+            return "refused: the follow is somebody else's"
+        return await batch.follows.receive_undo(batch.tx, found)
+    liked = await reactions.post_of(batch.tx, "likes", uri, received.actor.id)
+    if liked is not None:
+        return await batch.cases.receive_unlike(batch.tx, received.actor, liked)
+    passed_on = await reactions.post_of(batch.tx, "announces", uri, received.actor.id)
+    if passed_on is not None:
+        return await batch.cases.receive_unannounce(batch.tx, received.actor, passed_on)
+    return "ignore: what is taken back is not known here"

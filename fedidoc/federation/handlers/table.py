@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedidoc.activitypub.documents import ActivityDocument, types
+from fedidoc.clinical.blocks import Blocks
 from fedidoc.clinical.follows import Follows
 from fedidoc.clinical.incoming import Incoming
+from fedidoc.clinical.reports import Reports
 from fedidoc.clock import Clock
 from fedidoc.federation.badges import counts
 from fedidoc.federation.remote import Missing
@@ -38,6 +40,16 @@ class Received:
 
 
 @dataclass(frozen=True, slots=True)
+class Clinic:
+    """The clinical rooms that hear from other servers."""
+
+    cases: Incoming
+    follows: Follows
+    blocks: Blocks
+    reports: Reports
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """What handlers work with: one transaction, and everything that was fetched before it.
 
@@ -48,11 +60,18 @@ class Batch:
     tx: Transaction
     urls: Urls
     clock: Clock
-    cases: Incoming
-    follows: Follows
+    clinic: Clinic
     actors: Mapping[str, Actor]
     documents: Mapping[str, dict[str, Any] | Missing]
     trust: Trust
+
+    @property
+    def cases(self) -> Incoming:
+        return self.clinic.cases
+
+    @property
+    def follows(self) -> Follows:
+        return self.clinic.follows
 
     def refuses(self, author: Actor) -> str | None:
         """Why nothing by this actor is taken: its server's members must be verified, and it is

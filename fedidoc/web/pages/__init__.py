@@ -5,7 +5,7 @@ from __future__ import annotations
 from quart import Quart, Response, request
 
 from fedidoc.web import gate, render, theme
-from fedidoc.web.admin import audit, calendar, documents, peers, reviews
+from fedidoc.web.admin import audit, calendar, documents, peers, reports, reviews
 from fedidoc.web.pages import (
     drafts,
     entrance,
@@ -13,9 +13,11 @@ from fedidoc.web.pages import (
     home,
     media,
     membership,
+    moving,
     people,
     proofs,
     renewal,
+    safety,
     settings,
     sso,
     threads,
@@ -52,8 +54,9 @@ def create_pages(services: Services) -> Quart:
     app.after_request(gate.seal)
     failures.register(app)
     for room in (
-        drafts, entrance, home, media, membership, people, proofs, renewal, settings, sso, threads,
-        vouching, writing, audit, calendar, documents, peers, reviews,
+        drafts, entrance, home, media, membership, moving, people, proofs, renewal, safety,
+        settings, sso, threads, vouching, writing, audit, calendar, documents, peers, reports,
+        reviews,
     ):  # fmt: skip
         app.register_blueprint(room.blueprint)
     colours = theme.stylesheet(config.instance.accent)

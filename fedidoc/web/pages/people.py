@@ -32,6 +32,8 @@ async def profile(handle: str) -> Response:
         follow=await rooms.follows.state(account, actor.id),
         followers=followers,
         following=following,
+        blocks=not mine and await rooms.blocks.has(account, actor.id),
+        moved_to=await rooms.moves.destination(actor),
         requests=len(await rooms.follows.requests(account)) if mine else 0,
         posts=posts,
         lapsed=await rooms.profiles.lapsed_since(posts.items),
