@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    loader = SourceFileLoader("platform_table", str(ROOT / "scripts" / "platform_table"))
-    spec = importlib.util.spec_from_loader("platform_table", loader)
+    loader = SourceFileLoader("platforms_script", str(ROOT / "scripts" / "platforms"))
+    spec = importlib.util.spec_from_loader("platforms_script", loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     loader.exec_module(module)
@@ -25,7 +25,7 @@ def script() -> ModuleType:
 def test_the_page_is_up_to_date(script: ModuleType, corpora: Path) -> None:
     made: str = script.table(corpora)
     assert made == (ROOT / "docs" / "platforms.md").read_text(encoding="utf-8"), (
-        "run scripts/platform_table FOLDER --write"
+        "run scripts/platforms FOLDER --write"
     )
     for platform in ("mastodon", "lemmy", "Pleroma", "peertube", "mobilizon", "mbin", "friendica"):
         assert f"## {platform}\n" in made
