@@ -76,6 +76,7 @@ async def measure(hosts: int, posts: int, software: str) -> dict[str, object]:
             await loop.run_in_executor(None, until, lambda: settled(hosts), 120)
             text = Path(folder) / "case.txt"
             text.write_text(_CASE)
+            reference = calibrate(500)
             before = cpu_of(pid)
             for number in range(posts):
                 await loop.run_in_executor(
@@ -88,11 +89,11 @@ async def measure(hosts: int, posts: int, software: str) -> dict[str, object]:
                 wanted = hosts * (number + 2)
                 await loop.run_in_executor(None, until, lambda w=wanted: settled(w), 120)
             cpu = cpu_of(pid) - before
+            reference += calibrate(500)
             assert sum(peer.posted.values()) == hosts * (posts + 1), peer.posted.total()
         finally:
             instance.stop()
             await peer.stop()
-    reference = calibrate()
     per_thousand = cpu * 1000 / (hosts * posts)
     return {
         "hosts": hosts,

@@ -118,6 +118,7 @@ async def measure(count: int, connections: int) -> dict[str, object]:
                 _request(peer, "127.0.0.1", url, _create(peer, "127.0.0.1", member, n))
                 for n in range(count)
             ]
+            reference = calibrate(500)
             before, started = cpu_of(pid), time.monotonic()
             statuses = await _post_all(peer, url, requests, connections)
             answered, cpu_answered = time.monotonic() - started, cpu_of(pid) - before
@@ -126,13 +127,13 @@ async def measure(count: int, connections: int) -> dict[str, object]:
                 None, until, lambda: instance.queue()["inbox"]["done"] >= count + 20, 60
             )
             cpu = cpu_of(pid) - before
+            reference += calibrate(500)
             assert instance.queue()["inbox"]["dead"] == 0
             posts = instance.stats()["posts"]
             assert posts == count + 20, posts
         finally:
             instance.stop()
             await peer.stop()
-    reference = calibrate()
     scale = 1000 / count
     return {
         "activities": count,

@@ -11,7 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 
 def calibrate(count: int = 1000) -> float:
-    """Seconds of CPU that `count` RSA-2048 PKCS#1 v1.5 SHA-256 signatures take here and now."""
+    """Seconds of CPU that `count` RSA-2048 PKCS#1 v1.5 SHA-256 signatures take here and now.
+
+    Half of them before what is measured and half after it: shared machines change their speed."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     start = time.process_time()
     for number in range(count):

@@ -3,7 +3,8 @@
 async with build_rooms(config) as rooms:      # commands and workers
     await rooms.services.accounts.show("osler")
 
-application = create_app(config)              # plain ASGI, for Hypercorn or another server
+async with open_app(config) as application:    # ASGI, without lifespan, for any server
+    await server.serve(application, listener, stop)
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from fedidoc.clinical.profiles import Profiles
 from fedidoc.clinical.reports import Reports
 from fedidoc.clock import Clock
 from fedidoc.config import Config
-from fedidoc.errors import ConfigError, FedidocError
+from fedidoc.errors import ConfigError
 from fedidoc.federation.badges import Badges
 from fedidoc.federation.copying import Copying
 from fedidoc.federation.expansion import Expansion
@@ -59,7 +60,7 @@ from fedidoc.federation.tasks import Acquaintance, Tasks
 from fedidoc.federation.urls import Urls
 from fedidoc.housekeeping import Housekeeping
 from fedidoc.jobs import Lane, Runner
-from fedidoc.log import Log, cause_of
+from fedidoc.log import Log
 from fedidoc.mail import MailRoom, Postbox
 from fedidoc.model import NotificationKind
 from fedidoc.storage import actors, keys
@@ -84,7 +85,7 @@ from fedidoc.verification.trust import Trust
 from fedidoc.verification.vouches import Belongings, Vouches
 from fedidoc.web import api
 from fedidoc.web.pages import create_pages
-from fedidoc.web.protocol import App, Protocol, Receive, Scope, Send
+from fedidoc.web.protocol import App, Protocol
 from fedidoc.web.services import Services
 
 
@@ -380,62 +381,31 @@ def _asking(fetcher: Fetcher) -> Ask:
     return ask
 
 
-def create_app(config: Config, *, workers: bool = True) -> App:
-    """The instance as a plain ASGI application; its lifespan opens and closes the rooms.
+@asynccontextmanager
+async def open_app(config: Config, *, workers: bool = True) -> AsyncIterator[App]:
+    """The instance as an ASGI application, open as long as the block lasts.
 
-    With `workers` the queues are worked off in this process, else by `fedidoc worker`.
+    With `workers` the queues are worked off in this process, else by `fedidoc worker`. Raises
+    FedidocError with a sentence for the operator.
     """
-    return _Application(config, workers)
-
-
-class _Application:
-    def __init__(self, config: Config, workers: bool) -> None:
-        self._config = config
-        self._workers = workers
-        self._front: App | None = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._live(receive, send)
-        elif self._front is not None:
-            await self._front(scope, receive, send)
-        else:
-            raise RuntimeError("The server has not started the application's lifespan.")
-
-    async def _live(self, receive: Receive, send: Send) -> None:
-        await receive()
-        try:
-            async with AsyncExitStack() as stack:
-                await self._open(stack)
-                await send({"type": "lifespan.startup.complete"})
-                await receive()
-        except FedidocError as error:
-            Log("app").error("not_started", cause=cause_of(error))
-            await send({"type": "lifespan.startup.failed", "message": error.text})
-            return
-        finally:
-            self._front = None
-        await send({"type": "lifespan.shutdown.complete"})
-
-    async def _open(self, stack: AsyncExitStack) -> None:
-        rooms = await stack.enter_async_context(build_rooms(self._config))
+    async with AsyncExitStack() as stack:
+        rooms = await stack.enter_async_context(build_rooms(config))
         pages = create_pages(rooms.services)
         api.register(pages, rooms.services)
         await pages.startup()
         stack.push_async_callback(pages.shutdown)
-        self._front = Protocol(
+        front = Protocol(
             rooms.inbox,
             rooms.reading,
             rooms.urls,
             rooms.services.clock,
             cast(App, pages),
-            trusted_proxies=tuple(
-                ipaddress.ip_network(n) for n in self._config.server.trusted_proxies
-            ),
+            trusted_proxies=tuple(ipaddress.ip_network(n) for n in config.server.trusted_proxies),
         )
         await stack.enter_async_context(_in_background(rooms.services.trust.keep_fresh()))
-        if self._workers:
+        if workers:
             await stack.enter_async_context(_working(rooms.runner))
+        yield front
 
 
 @asynccontextmanager

@@ -82,7 +82,7 @@ def test_an_exception_in_a_library_is_logged_without_its_words(lines: io.StringI
     try:
         raise ValueError("John Doe, MRN 12345678")
     except ValueError as error:
-        logging.getLogger("hypercorn.error").exception("failed")
+        logging.getLogger("uvicorn.error").exception("failed")
         assert house.cause_of(error) == "ValueError"
     assert "Doe" not in lines.getvalue()
     assert "Traceback" not in lines.getvalue()

@@ -105,6 +105,7 @@ def _bad_url() -> DocumentError:
     return DocumentError("bad_url", "An address is not a plain http or https URL.")
 
 
+@lru_cache(maxsize=2048)
 def host_of(url: str) -> str:
     """The authority: host, lower case, IDNA, with the port unless it is the scheme's own.
 
@@ -113,6 +114,7 @@ def host_of(url: str) -> str:
     return split_url(url).authority
 
 
+@lru_cache(maxsize=2048)
 def origin_of(url: str) -> str:
     """Scheme, host and port of a URL, in one spelling. Raises DocumentError (``bad_url``)."""
     return split_url(url).origin
@@ -126,6 +128,7 @@ def same_origin(a: str, b: str) -> bool:
         return False
 
 
+@lru_cache(maxsize=2048)
 def request_url(url: str) -> str:
     """``url`` as it is sent and signed: one spelling of the host, a path, no fragment, ASCII.
 

@@ -12,6 +12,7 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from urllib.parse import urljoin
 
@@ -179,7 +180,7 @@ class Fetcher:
     ) -> Answer:
         try:
             async with session.post(
-                URL(url, encoded=True), headers=headers, data=body, allow_redirects=False
+                _encoded(url), headers=headers, data=body, allow_redirects=False
             ) as response:
                 if response.content_length != 0:
                     # A short answer is read to its end so that the connection can be kept; a long
@@ -225,7 +226,7 @@ class Fetcher:
         if signed and self._sign is not None:
             headers.update(self._sign("GET", url))
         async with self._session(reach).get(
-            URL(url, encoded=True), headers=headers, allow_redirects=False
+            _encoded(url), headers=headers, allow_redirects=False
         ) as response:
             if response.status in _REDIRECTS:
                 locations = response.headers.getall("Location", [])
@@ -269,6 +270,11 @@ class Fetcher:
         for session in self._sessions.values():
             await session.close()
         self._sessions.clear()
+
+
+@lru_cache(maxsize=2048)
+def _encoded(url: str) -> URL:
+    return URL(url, encoded=True)
 
 
 def _request_url(url: str) -> str:

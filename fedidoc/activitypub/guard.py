@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
@@ -207,6 +208,7 @@ def _within(address: IPAddress, blocks: tuple[IPNetwork, ...]) -> bool:
     return any(block.version == address.version and address in block for block in blocks)
 
 
+@lru_cache(maxsize=2048)
 def _literal(host: str) -> IPAddress | None:
     try:
         return ip_address(host)

@@ -28,7 +28,7 @@ class Request:
 
     def all(self, name: str) -> tuple[str, ...]:
         """Each line of the field, in order; ``name`` is lower case."""
-        return tuple(value for field, value in self.headers if field == name)
+        return tuple([value for field, value in self.headers if field == name])
 
 
 def is_activity_type(content_type: str | None) -> bool:

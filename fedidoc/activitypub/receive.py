@@ -6,8 +6,6 @@ make: holding a ``VerifiedActivity`` is the proof that its actor signed exactly 
 exactly this server.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import InitVar, dataclass
 from typing import Any, Final, Literal, Protocol
 
@@ -112,21 +110,28 @@ async def receive(
     key is the actor (401). A key that cannot be fetched just now is 503, so that the peer tries
     again. An activity that another than its actor delivers is refused.
     """
+    try:
+        return await _receive(request, peers, keys, now_ms, limits)
+    except (SignatureError, DocumentError, FetchError) as error:
+        raise _refusal(error) from error
+
+
+async def _receive(
+    request: Request, peers: Peers, keys: Keys, now_ms: int, limits: Limits
+) -> VerifiedActivity:
     if request.method != "POST":
         raise Refused(405, "method_not_allowed", "An inbox takes only POST.")
-    with _refusing():
-        signature = parse_signature(request)
+    signature = parse_signature(request)
     _check_peer(peers, _host_of_key(signature))
     if len(request.body) > limits.max_bytes:
         raise Refused(413, "too_large", f"A document may have {limits.max_bytes} bytes.")
     if not is_activity_type(request.header("content-type")):
         raise Refused(415, "media_type", "Send application/activity+json.")
-    with _refusing():
-        check_dates(signature, request, now_ms)
-        check_digest(request)
-        document = parse(request.body, limits)
-        activity_id, kind, actor = _read_envelope(document)
-        host = host_of(actor)
+    check_dates(signature, request, now_ms)
+    check_digest(request)
+    document = parse(request.body, limits)
+    activity_id, kind, actor = _read_envelope(document)
+    host = host_of(actor)
     _check_peer(peers, host)
     if not same_origin(signature.key_id, actor):
         raise Refused(401, "key_origin", "The key is not of the actor's own server.")
@@ -159,13 +164,14 @@ async def authenticate(
     """
     if request.method not in ("GET", "HEAD"):
         raise Refused(405, "method_not_allowed", "This address takes only GET and HEAD.")
-    with _refusing():
+    try:
         signature = parse_signature(request)
-    host = _host_of_key(signature)
-    _check_peer(peers, host)
-    with _refusing():
+        host = _host_of_key(signature)
+        _check_peer(peers, host)
         check_dates(signature, request, now_ms)
-    key = await _verify(signature, request, keys)
+        key = await _verify(signature, request, keys)
+    except (SignatureError, DocumentError, FetchError) as error:
+        raise _refusal(error) from error
     return VerifiedReader(actor=key.owner, host=host, token=_TOKEN)
 
 
@@ -197,14 +203,13 @@ def _read_envelope(document: dict[str, Any]) -> tuple[str, str, str]:
 
 async def _verify(signature: Signature, request: Request, keys: Keys) -> VerifyingKey:
     """The key under which the signature holds; asked for anew once, as peers rotate keys."""
-    with _refusing():
-        key = await keys.find(signature.key_id)
-        try:
-            _check_key(signature, request, key)
-        except SignatureError:
-            key = await keys.find(signature.key_id, refresh=True)
-            _check_key(signature, request, key)
-        return key
+    key = await keys.find(signature.key_id)
+    try:
+        _check_key(signature, request, key)
+    except SignatureError:
+        key = await keys.find(signature.key_id, refresh=True)
+        _check_key(signature, request, key)
+    return key
 
 
 def _check_key(signature: Signature, request: Request, key: VerifyingKey) -> None:
@@ -213,16 +218,12 @@ def _check_key(signature: Signature, request: Request, key: VerifyingKey) -> Non
         raise SignatureError("key_origin", "The key is not of its owner's own server.")
 
 
-@contextmanager
-def _refusing() -> Iterator[None]:
-    """Turn what went wrong into the answer for it."""
-    try:
-        yield
-    except SignatureError as error:
-        raise Refused(401, error.reason, error.text) from error
-    except DocumentError as error:
-        raise Refused(400, error.reason, error.text) from error
-    except FetchError as error:
-        if error.transient:
-            raise Refused(503, "key_unavailable", "Your key cannot be had now.") from error
-        raise Refused(401, "key_not_found", "The key cannot be had from your server.") from error
+def _refusal(error: SignatureError | DocumentError | FetchError) -> Refused:
+    """The answer for what went wrong."""
+    if isinstance(error, SignatureError):
+        return Refused(401, error.reason, error.text)
+    if isinstance(error, DocumentError):
+        return Refused(400, error.reason, error.text)
+    if error.transient:
+        return Refused(503, "key_unavailable", "Your key cannot be had now.")
+    return Refused(401, "key_not_found", "The key cannot be had from your server.")

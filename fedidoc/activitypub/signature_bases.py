@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from fedidoc.activitypub.errors import SignatureError
@@ -37,6 +38,7 @@ class Target(NamedTuple):
         return f"{self.scheme}://{self.authority}{self.path}{self.query}"
 
 
+@lru_cache(maxsize=2048)
 def split_url(url: str) -> Target:
     """An absolute http(s) URL in printable ASCII, without user name; a fragment is dropped."""
     match = _URL.fullmatch(url)
@@ -145,6 +147,7 @@ def _encode(base: str) -> bytes:
         ) from error
 
 
+@lru_cache(maxsize=64)
 def read_date(text: str) -> int:
     """An IMF-fixdate (RFC 9110 section 5.6.7) as milliseconds since 1970."""
     match = _DATE.fullmatch(text)

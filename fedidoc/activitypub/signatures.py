@@ -14,6 +14,7 @@ from base64 import b64encode
 from dataclasses import dataclass
 from email.utils import formatdate
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -250,7 +251,7 @@ def sign(
         raise ValueError(f"this key cannot sign {scheme.value}")
     target = split_url(url)
     seconds = now_ms // 1000
-    headers = {"Host": target.authority, "Date": formatdate(seconds, usegmt=True)}
+    headers = {"Host": target.authority, "Date": _date_of(seconds)}
     if content_type is not None:
         headers["Content-Type"] = content_type
     digest = None
@@ -261,6 +262,11 @@ def sign(
     else:
         _sign_rfc9421(headers, method, target, key, digest, seconds)
     return headers
+
+
+@lru_cache(maxsize=4)
+def _date_of(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)
 
 
 def _sign_cavage(

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import logging
 import signal
 import socket
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
-from hypercorn.asyncio import serve as run_hypercorn
-from hypercorn.config import Config as Hypercorn
-from hypercorn.utils import LifespanFailureError
 
 from fedidoc import __version__, app
 from fedidoc import log as logging_house
 from fedidoc.cli.console import Console, Refused, common, pass_console, run_async, run_serving
 from fedidoc.config import Config
+from fedidoc.web import server
 
 # Requests that are being answered when the server is told to stop may still end.
 GRACE_SECONDS = 15
@@ -109,48 +107,49 @@ async def run_server(
     config: Config, listener: socket.socket, stop: asyncio.Event, *, workers: bool
 ) -> None:
     """Answer on the socket until `stop` is set; what is being answered then may still end."""
-    # Hypercorn's types name each message; ours is any ASGI server's.
-    application: Any = app.create_app(config, workers=workers)
-    server = asyncio.create_task(
-        run_hypercorn(application, _settings(config, listener), shutdown_trigger=stop.wait)
-    )
+    serving = asyncio.create_task(_open_and_serve(config, listener, stop, workers))
     stopping = asyncio.create_task(stop.wait())
     try:
-        await asyncio.wait({server, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
-        await asyncio.wait_for(server, GRACE_SECONDS)
-    except LifespanFailureError as error:
-        raise Refused(f"The instance did not start: {error}") from error
+        await asyncio.wait_for(serving, GRACE_SECONDS)
     except TimeoutError:
         return
     except asyncio.CancelledError:
-        server.cancel()
+        serving.cancel()
         raise
 
 
-def _settings(config: Config, listener: socket.socket) -> Hypercorn:
-    settings = Hypercorn()
-    settings.bind = [f"fd://{listener.detach()}"]
-    settings.backlog = 512
-    settings.include_server_header = False
-    settings.accesslog = None
-    # Its messages may quote requests: through our formatter, which keeps only where they came from.
-    settings.errorlog = logging.getLogger("hypercorn.error")
-    settings.keep_alive_timeout = 75
-    settings.keep_alive_max_requests = 100_000
-    settings.graceful_timeout = 5
-    settings.certfile = _file(config, config.server.tls_certificate)
-    settings.keyfile = _file(config, config.server.tls_key)
-    return settings
+async def _open_and_serve(
+    config: Config, listener: socket.socket, stop: asyncio.Event, workers: bool
+) -> None:
+    tls = _tls(config)
+    try:
+        async with app.open_app(config, workers=workers) as application:
+            await server.serve(application, listener, stop, tls=tls)
+    finally:
+        listener.close()
 
 
-def _file(config: Config, name: str) -> str | None:
-    if not name:
+def _tls(config: Config) -> ssl.SSLContext | None:
+    names = (config.server.tls_certificate, config.server.tls_key)
+    if not any(names):
         return None
+    certificate, key = (str(_file(config, name)) for name in names)
+    try:
+        return server.tls_context(certificate, key)
+    except (OSError, ValueError):
+        raise Refused(
+            "[server] tls_certificate and tls_key cannot be used: they must be PEM files of a"
+            " certificate chain and its key, which has no password."
+        ) from None
+
+
+def _file(config: Config, name: str) -> Path:
     path: Path = config.folder / name
     if not path.is_file():
         raise Refused(f"There is no file {path}, which [server] tls_certificate or tls_key names.")
-    return str(path)
+    return path
 
 
 def stop_on_signals() -> asyncio.Event:

@@ -10,6 +10,7 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -163,8 +164,10 @@ class Protocol:
         if len(target) > _MAX_TARGET:
             raise _Refusal(414, "The address is too long.")
         headers = tuple(
-            (name.decode("latin-1").lower(), value.decode("latin-1").strip())
-            for name, value in scope["headers"]
+            [
+                (name.decode("latin-1").lower(), value.decode("latin-1").strip())
+                for name, value in scope["headers"]
+            ]
         )
         hosts = [value.lower() for name, value in headers if name == "host"]
         # What was signed for another name must not pass here because a proxy sends all to us.
@@ -287,11 +290,7 @@ class Protocol:
             ]
             while forwarded and self._is_proxy(text):
                 text = forwarded.pop()
-        try:
-            address = ip_address(text)
-        except ValueError:
-            return "unknown"
-        return str(int(address) >> 64) if address.version == 6 else str(address)
+        return _network_of(text[:64])
 
     def _is_proxy(self, text: str) -> bool:
         try:
@@ -301,6 +300,15 @@ class Protocol:
         return any(
             network.version == address.version and address in network for network in self._proxies
         )
+
+
+@lru_cache(maxsize=1024)
+def _network_of(text: str) -> str:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return "unknown"
+    return str(int(address) >> 64) if address.version == 6 else str(address)
 
 
 def _check_page_head(scope: Scope) -> None:

@@ -1,4 +1,4 @@
-"""The rooms that pages work with, bound to their database and made by `create_app`."""
+"""The rooms that pages work with, bound to their database and made by `open_app`."""
 
 from __future__ import annotations
 

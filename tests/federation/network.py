@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import itertools
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +23,6 @@ from typing import Any
 import aiohttp
 import orjson
 from argon2 import PasswordHasher
-from hypercorn.asyncio import serve
-from hypercorn.config import Config as HypercornConfig
 
 from fedidoc.accounts import Accounts
 from fedidoc.accounts.passwords import Passwords
@@ -65,6 +64,7 @@ from fedidoc.verification.listings import Registers
 from fedidoc.verification.policy import Policy
 from fedidoc.verification.review import Review
 from fedidoc.verification.trust import Trust
+from fedidoc.web import server
 from fedidoc.web.protocol import Protocol
 from tests.instance import free_port
 
@@ -202,30 +202,8 @@ class Node:
 
     async def serve(self) -> None:
         """Answer on the socket until `close`."""
-        config = HypercornConfig()
-        config.bind = [self.domain]
-        config.accesslog = None
-        config.errorlog = None
-        config.graceful_timeout = 0.2
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            if scope["type"] == "lifespan":
-                await _lifespan(receive, send)
-            else:
-                await self.app(scope, receive, send)
-
-        self._server = asyncio.create_task(
-            serve(app, config, shutdown_trigger=self._stop.wait)  # type: ignore[arg-type]
-        )
-        for _ in range(200):
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-            except OSError:
-                await asyncio.sleep(0.02)
-                continue
-            writer.close()
-            return
-        raise AssertionError("the server did not come up")
+        listener = socket.create_server(("127.0.0.1", self.port))
+        self._server = asyncio.create_task(server.serve(self.app, listener, self._stop))
 
     async def stop_serving(self) -> None:
         self._stop.set()
@@ -310,16 +288,6 @@ class Node:
             session.get(url, headers=headers, allow_redirects=False) as response,
         ):
             return response.status, dict(response.headers), await response.read()
-
-
-async def _lifespan(receive: Any, send: Any) -> None:
-    while True:
-        message = await receive()
-        if message["type"] == "lifespan.startup":
-            await send({"type": "lifespan.startup.complete"})
-        else:
-            await send({"type": "lifespan.shutdown.complete"})
-            return
 
 
 @dataclass

@@ -10,12 +10,10 @@ import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import pytest
-from hypercorn.asyncio import serve
-from hypercorn.config import Config as HypercornConfig
 from PIL import Image
 from quart import Quart
 
@@ -23,8 +21,9 @@ from fedidoc.accounts.throttle import Throttle
 from fedidoc.clinical.phi import scan
 from fedidoc.model import Audience, Media
 from fedidoc.storage import follows
-from fedidoc.web import api
+from fedidoc.web import api, server
 from fedidoc.web.api.callers import BRAKES, Brakes
+from fedidoc.web.protocol import App
 from tests.clinical.clinic import Clinic, remote
 from tests.house import instance_keys
 from tests.web.conftest import Site
@@ -824,15 +823,10 @@ async def test_addresses_that_lead_nowhere(desk: Desk) -> None:
 async def address(desk: Desk) -> AsyncIterator[str]:
     """The site on a socket."""
     listening = socket.create_server(("127.0.0.1", 0))
-    config = HypercornConfig()
-    config.bind = [f"fd://{listening.fileno()}"]
-    config.accesslog = config.errorlog = None
-    config.graceful_timeout = 0.2
+    port = listening.getsockname()[1]
     stop = asyncio.Event()
-    running = asyncio.create_task(
-        serve(desk.site.app, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
-    )
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    running = asyncio.create_task(server.serve(cast(App, desk.site.app), listening, stop))
+    yield f"http://127.0.0.1:{port}"
     stop.set()
     await running
 

@@ -8,13 +8,14 @@ import shutil
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import cast
 
 import pytest
-from hypercorn.asyncio import serve
-from hypercorn.config import Config as ServerConfig
 
 from fedidoc.config import Federation, Instance
+from fedidoc.web import server
 from fedidoc.web.pages import create_pages
+from fedidoc.web.protocol import App
 from tests.web.conftest import Site
 
 playwright = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
@@ -31,27 +32,16 @@ DESK = {"width": 1280, "height": 800}
 @pytest.fixture
 async def address(site: Site) -> AsyncIterator[str]:
     """The site's pages on a real socket of this machine."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        domain = f"127.0.0.1:{free.getsockname()[1]}"
+    listener = socket.create_server(("127.0.0.1", 0))
+    domain = f"127.0.0.1:{listener.getsockname()[1]}"
     config = replace(
         site.services.config,
         instance=Instance(domain, name="St. Olaf Hospital"),
         federation=Federation(allow_plain_http=True),
     )
     app = create_pages(replace(site.services, config=config))
-    settings = ServerConfig()
-    settings.bind = [domain]
-    settings.accesslog = settings.errorlog = None
     stop = asyncio.Event()
-    serving = asyncio.create_task(serve(app, settings, shutdown_trigger=stop.wait))
-    for _ in range(100):
-        try:
-            _, writer = await asyncio.open_connection(*domain.split(":"))
-            writer.close()
-            break
-        except OSError:
-            await asyncio.sleep(0.05)
+    serving = asyncio.create_task(server.serve(cast(App, app), listener, stop))
     yield f"http://{domain}"
     stop.set()
     await serving
