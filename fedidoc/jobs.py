@@ -191,10 +191,17 @@ class Runner:
             await asyncio.wait(state.running, return_when=asyncio.FIRST_COMPLETED)
         if claimed >= lane.limit or self._stopping:
             return
-        if not state.wake.is_set():
+        crowded = not claimed
+        while not state.wake.is_set():
+            # To look is cheaper than to claim, which is a transaction.
             due = await queues.earliest(self._db, lane.name)
             pause = lane.idle_ms if due is None else min(lane.idle_ms, due - self._clock.now())
-            await _wait(state.wake, max(pause, 0 if claimed else _CROWDED_MS))
+            if pause <= 0:
+                if crowded:
+                    await _wait(state.wake, _CROWDED_MS)
+                break
+            crowded = False
+            await _wait(state.wake, pause)
         if not self._stopping:
             await asyncio.sleep(lane.linger_ms / 1000)
 

@@ -65,7 +65,7 @@ from fedidoc.verification.policy import Policy
 from fedidoc.verification.review import Review
 from fedidoc.verification.trust import Trust
 from fedidoc.web import server
-from fedidoc.web.protocol import Protocol
+from fedidoc.web.protocol import Protocol, Receive, Scope, Send
 from tests.instance import free_port
 
 QUICK = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
@@ -203,7 +203,11 @@ class Node:
     async def serve(self) -> None:
         """Answer on the socket until `close`."""
         listener = socket.create_server(("127.0.0.1", self.port))
-        self._server = asyncio.create_task(server.serve(self.app, listener, self._stop))
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await self.app(scope, receive, send)  # a test may put another in its place
+
+        self._server = asyncio.create_task(server.serve(app, listener, self._stop))
 
     async def stop_serving(self) -> None:
         self._stop.set()

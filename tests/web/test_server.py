@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives import serialization
 
 from fedidoc.web import server
 from fedidoc.web.protocol import Receive, Scope, Send
@@ -122,6 +123,8 @@ async def test_what_is_no_request_is_refused_in_words(served: Served) -> None:
     heard = await served.say(b"\x16\x03\x01 tls?\r\n\r\n")
     assert heard.startswith(b"HTTP/1.1 400 ")
     assert heard.endswith(b"This is not an HTTP request.")
+    heard = await served.say(b"POST / HTTP/1.1\r\nno header\r\n" + b"a" * 40_000)
+    assert heard.startswith(b"HTTP/1.1 400 ") and heard.count(b"HTTP/1.1 ") == 1
 
 
 async def test_fields_after_a_chunked_body_are_no_headers(served: Served) -> None:
@@ -198,6 +201,7 @@ async def test_stopping_lets_what_is_being_answered_end(served: Served) -> None:
         assert await idle_reader.read() == b""
     with pytest.raises(ConnectionError):
         await served.open()
+    await asyncio.sleep(0.4)
     assert not asking.done()
     served.hold.set()
     assert (await asking).endswith(b"3")
@@ -214,6 +218,17 @@ def test_files_that_are_no_certificate_are_refused(tmp_path: Path) -> None:
     key.write_bytes(issued.private_key_pem.bytes())
     context = server.tls_context(str(certificate), str(key))
     assert not {c["protocol"] for c in context.get_ciphers()} - {"TLSv1.2", "TLSv1.3"}
-    for pair in ((key, certificate), (certificate, certificate), (tmp_path / "none", key)):
+    locked = tmp_path / "locked.pem"
+    private = serialization.load_pem_private_key(key.read_bytes(), None)
+    locked.write_bytes(
+        private.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"a password"),
+        )
+    )
+    nowhere = tmp_path / "none"
+    pairs = ((key, certificate), (certificate, certificate), (nowhere, key), (certificate, locked))
+    for pair in pairs:
         with pytest.raises(OSError):
             server.tls_context(*map(str, pair))
