@@ -123,8 +123,11 @@ class Badges:
         seen = self._seen(url, document, issuer)
         return await self._examine(document, actor_uri, url, issuer, fresh), seen
 
-    async def status_list(self, uri: str, issuer: Issuer) -> StatusBits | None:
-        """An issuer's status list, asked for if it is due; None if there is none to believe."""
+    async def status_list(self, uri: str, issuer: Issuer, *, ask: bool = True) -> StatusBits | None:
+        """An issuer's status list, asked for if it is due; None if there is none to believe.
+        Without `ask` the one at hand."""
+        if not ask:
+            return await self._credentials.lists.kept(uri, issuer)
         return await self._credentials.lists.current(uri, issuer, self._fetch_list)
 
     async def _examine(

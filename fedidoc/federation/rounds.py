@@ -31,6 +31,8 @@ _ENDING: Final = 7 * DAY
 _LOOKS: Final = 100
 _LOOKS_AT_ONCE: Final = 8
 _TAKEN_AT_ONCE: Final = 200
+_HOSTS_AT_ONCE: Final = 8
+_LISTS_OF_A_HOST: Final = 16
 
 _EXPIRED: Final = "The credential has expired."
 _REVOKED: Final = "The issuer has revoked the credential."
@@ -64,8 +66,8 @@ class Rounds:
         """One round; when the next one is."""
         now = self._clock.now()
         fallen = dict.fromkeys(await presented.ended(self._db, now, _TAKEN_AT_ONCE), _EXPIRED)
-        for uri, host in await presented.lists(self._db):
-            fallen |= await self._settle(uri, host)
+        for found in await self._settle_all():
+            fallen |= found
         await self._take_off(fallen)
         # There may be a newer credential of which nobody told: those who lost theirs come first.
         due = await presented.due(
@@ -80,13 +82,32 @@ class Rounds:
         await self._look(looked)
         return now + (MINUTE if len(looked) == _LOOKS else HOUR)
 
-    async def _settle(self, uri: str, host: str) -> dict[str, str]:
+    async def _settle_all(self) -> list[dict[str, str]]:
+        """Every status list: hosts side by side, the lists of one after each other."""
+        lists: dict[str, list[str]] = {}
+        for uri, host in await presented.lists(self._db):
+            lists.setdefault(host, []).append(uri)
+        slots = asyncio.Semaphore(_HOSTS_AT_ONCE)
+
+        async def settle(host: str, uris: list[str]) -> list[dict[str, str]]:
+            async with slots:
+                return [
+                    # An honest issuer has one list. One that has a list for each member would have
+                    # this instance ask for all of them every round.
+                    await self._settle(uri, host, ask=place < _LISTS_OF_A_HOST)
+                    for place, uri in enumerate(uris)
+                ]
+
+        settled = await asyncio.gather(*(settle(host, uris) for host, uris in lists.items()))
+        return [found for of_host in settled for found in of_host]
+
+    async def _settle(self, uri: str, host: str, *, ask: bool) -> dict[str, str]:
         """Who of the verified holders in one status list is verified no more, and why not."""
         issuer = self._trust.issuer(host)
         holders = await presented.holders(self._db, uri, host)
         if issuer is None:
             return {holder.actor_id: _UNTRUSTED for holder in holders}
-        bits = await self._badges.status_list(uri, issuer)
+        bits = await self._badges.status_list(uri, issuer, ask=ask)
         if bits is None:
             return {holder.actor_id: _NO_LIST for holder in holders}
         key = encode_multikey(issuer.key)

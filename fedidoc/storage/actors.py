@@ -351,12 +351,14 @@ async def set_suspended(tx: Transaction, actor_id: str, at: int | None) -> None:
 
 
 async def set_deleted(tx: Transaction, actor_id: str, at: int) -> None:
-    """Keep the row as a tombstone: no name, no words, no picture, no badge."""
+    """Keep the row as a tombstone: no name, no words, no picture, no badge, no credential."""
     await tx.execute(
         "UPDATE actors SET deleted = ?, name = '', summary_html = '', summary_source = NULL,"
         " icon_url = NULL, badge = ?, credential_url = NULL WHERE id = ?",
         (at, _NO_BADGE_TEXT, actor_id),
     )
+    await tx.execute("DELETE FROM presented WHERE actor_id = ?", (actor_id,))
+    await tx.execute("DELETE FROM verified_spans WHERE actor_id = ?", (actor_id,))
 
 
 # This instance's own ------------------------------------------------------------------------

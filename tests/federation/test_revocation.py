@@ -234,3 +234,50 @@ async def test_a_renewal_passes_without_a_gap_on_peers(pair: Pair, ada: Actor) -
         seen_badges.add(badge.credential)
         pair.network.clock.advance(HOUR)
     assert old in seen_badges and len(seen_badges) == 2
+
+
+async def test_suspended_and_restored_within_a_minute(pair: Pair, ada: Actor) -> None:
+    """The server that said "gone" a moment ago is asked again when it says that she is back."""
+    await pair.hospital.accounts.suspend("ada", reason="a mistake", by="test")
+    await pair.network.settle()
+    assert not (await seen(pair.society, ada.id)).badge.verified
+    pair.network.clock.advance(20_000)
+    await pair.hospital.accounts.restore("ada", by="test")
+    await pair.network.settle()
+    assert (await seen(pair.society, ada.id)).badge.verified
+
+
+async def test_an_issuer_with_a_list_for_each_member_is_not_asked_for_all(
+    pair: Pair, ada: Actor
+) -> None:
+    """A hostile peer cannot have this instance fetch thousands of lists every round."""
+    uri = pair.hospital.urls.status_list
+    async with pair.society.db.transaction() as tx:
+        for number in range(200):
+            await tx.execute(
+                "INSERT INTO actors (id, uri, kind, username, host, local, name, summary_html,"
+                " inbox, badge, credential_url, created, refreshed) SELECT ?, ?, kind, ?, host, 0,"
+                " '', '', inbox, badge, credential_url, created, ? FROM actors WHERE id = ?",
+                (f"many{number}", f"{ada.uri}{number}", f"many{number}",
+                 pair.network.clock.now() + DAY, ada.id),
+            )  # fmt: skip
+            await tx.execute(
+                "INSERT INTO presented (actor_id, url, document, fetched, status_list,"
+                " status_index, issuer_key, valid_until) SELECT ?, url, document, fetched, ?,"
+                " status_index, issuer_key, valid_until FROM presented WHERE actor_id = ?",
+                (f"many{number}", f"{uri}{number}", ada.id),
+            )
+    counted = Counted(pair.hospital)
+    pair.network.clock.advance(HOUR)
+    await pair.society.rounds.look_again("all", {})
+    assert counted.asked["list"] <= 16
+
+
+async def test_what_an_actor_presented_is_forgotten_with_it(pair: Pair, ada: Actor) -> None:
+    async with pair.society.db.transaction() as tx:
+        await actors.set_deleted(tx, ada.id, pair.network.clock.now())
+    for table in ("presented", "verified_spans"):
+        left = await pair.society.db.fetch_value(
+            f"SELECT COUNT(*) FROM {table} WHERE actor_id = ?", (ada.id,)
+        )
+        assert left == 0, table
