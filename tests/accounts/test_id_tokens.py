@@ -192,6 +192,22 @@ def test_a_token_that_is_sealed_by_hand_is_believed_without_the_tricks() -> None
     assert check(sealed_with(rsa, claims(), alg="RS256", kid="rsa"))["sub"] == "anna"
 
 
+def test_a_key_is_found_by_its_name_only() -> None:
+    second = rsa_key("second")
+    keys = read_keys({"keys": [public(RSA), public(second)]})
+    assert check(sign(claims(), second), keys)
+    with pytest.raises(UnknownKey):
+        check(sign(claims(), RSA, kid="other"), KEYS)
+    with pytest.raises(NotBelieved, match="bad_signature"):
+        check(sign(claims(), RSA, kid="second"), keys)
+
+
+@pytest.mark.parametrize("header", [{"crit": ["kid"]}, {"crit": ["b64"], "b64": True}], ids=str)
+def test_a_header_that_must_be_understood_is_not_taken(header: dict[str, Any]) -> None:
+    with pytest.raises(NotBelieved, match="bad_header"):
+        check(sealed_with(rsa, claims(), alg="RS256", kid="rsa", **header))
+
+
 def test_only_what_the_provider_offers_and_we_take() -> None:
     assert check(sign(claims(), RSA), allowed=("RS256",))
     for allowed in (("ES256",), ("HS256", "none"), ()):

@@ -30,8 +30,6 @@ from fedidoc.verification.evidence import EvidenceKind
 from fedidoc.verification.expiry import Expiry
 from fedidoc.verification.identity import Identity
 from fedidoc.verification.policy import Policy
-from fedidoc.verification.registries import Nppes
-from fedidoc.verification.review import Review
 from fedidoc.verification.specialties import Specialties
 from tests.accounts.issuer import Issuer, rsa_key, sealed_with, sign, unsigned
 from tests.house import ADDRESS, PASSWORD, House, claim
@@ -81,11 +79,9 @@ class Door:
         self.provider = app.build_provider(self.config, house.clock, self.guard)
         self.accounts = house.make_accounts(house.accounts._passwords._hasher, self.config)
         self.passes = Passes(house.db, house.clock, house.vault, self.accounts)
-        self.review = Review(
-            house.db, house.clock, house.vault, Nppes(house.db), house.credentials,
-            roles=self.config.membership.roles, notify=house._notify,
-            policy=Policy.of({}, self.config.membership.roles, self.config.review.automatic),
-        )  # fmt: skip
+        roles = self.config.membership.roles
+        house.use_policy(Policy.of({}, roles, self.config.review.automatic))
+        self.review = house.review
         identity = Identity(
             house.clock, self.review, house.credentials, Specialties(house.db),
             valid_days=self.rules.valid_days,
@@ -692,8 +688,6 @@ def _redirect(to: str) -> web.Response:
 BAD_ANSWERS: dict[str, Callable[[Issuer], web.Response]] = {
     "redirect to the metadata service": lambda i: _redirect("http://169.254.169.254/"),
     "redirect to itself": lambda i: _redirect(i.url + "/.well-known/openid-configuration"),
-    "giant": lambda i: web.Response(body=b'{"keys": "' + b"x" * MOST_BYTES + b'"}',
-                                    content_type="application/json"),
     "HTML": lambda i: web.Response(text="<p>Maintenance</p>", content_type="text/html"),
     "no JSON": lambda i: web.Response(text="{", content_type="application/json"),
     "too deep": lambda i: web.Response(text="[" * 100_000, content_type="application/json"),
@@ -718,6 +712,20 @@ async def test_a_provider_that_answers_strangely(door: Door, where: str, name: s
     door.issuer.raw.clear()
     door.house.clock.advance(11 * SECOND)
     assert len(await door.provider.keys()) == 1
+
+
+async def test_a_document_that_is_right_and_giant_is_not_read(door: Door) -> None:
+    door.issuer.discovery = {"padding": "x" * MOST_BYTES}
+    with pytest.raises(Away, match="too_large"):
+        await door.provider.metadata()
+
+
+async def test_no_redirect_is_followed(door: Door) -> None:
+    target = door.issuer.url + "/.well-known/openid-configuration"
+    door.issuer.raw["jwks"] = _redirect(target)
+    with pytest.raises(Away, match="redirected"):
+        await door.provider.keys()
+    assert door.issuer.asked["openid-configuration"] == 1
 
 
 async def test_a_provider_that_is_away_is_said_to_be(door: Door) -> None:
