@@ -70,8 +70,10 @@ from fedidoc.storage.queues import Queue
 from fedidoc.vault import Vault
 from fedidoc.verification.audit import Audit
 from fedidoc.verification.credentials import Credentials
+from fedidoc.verification.desk import Desks
 from fedidoc.verification.documents import Documents
 from fedidoc.verification.dossiers import Dossiers
+from fedidoc.verification.exclusions import Exclusions
 from fedidoc.verification.identity import Identity
 from fedidoc.verification.lifetimes import Lifetimes
 from fedidoc.verification.listings import Registers
@@ -79,6 +81,7 @@ from fedidoc.verification.mailbox import Mailboxes
 from fedidoc.verification.national import read_rules
 from fedidoc.verification.nppes_service import Ask, NppesService
 from fedidoc.verification.policy import Policy
+from fedidoc.verification.recheck import Recheck
 from fedidoc.verification.review import Review
 from fedidoc.verification.specialties import Specialties
 from fedidoc.verification.trust import Trust
@@ -222,9 +225,15 @@ async def _furnish(
         if mail.open:
             await mail.put(tx, await accounts.email(account_id), subject, text)
 
+    exclusions = Exclusions(db)
+    recheck = Recheck(
+        db, clock, vault, registers, Desks(vault, registers, exclusions, review.records, policy),
+        review.standings, days=config.verification.recheck_days,
+        revoke_on=config.verification.revoke_on,
+    )  # fmt: skip
     lifetimes = Lifetimes(
         db, clock, vault, credentials, review.standings, policy, notify=notify, write=write,
-        page=f"{config.base_url}/renewal",
+        page=f"{config.base_url}/renewal", limit=recheck.limit,
     )  # fmt: skip
     mailboxes = Mailboxes(
         db, clock, vault, config.evidence, review.records, settle=review.settle, send=mail.put,
@@ -286,7 +295,9 @@ async def _furnish(
     rounds = Rounds(db, clock, trust, badges, remote)
     rounds.register(tasks)
     Copying(pictures, fetcher, trust).register(tasks)
-    housekeeping = Housekeeping(db, clock, review, lifetimes, pictures, mailboxes, documents)
+    housekeeping = Housekeeping(
+        db, clock, review, lifetimes, pictures, mailboxes, documents, recheck
+    )
     housekeeping.register(tasks)
     runner = Runner(
         db,
@@ -309,6 +320,8 @@ async def _furnish(
         passes=passes,
         sign_in=sign_in,
         review=review,
+        recheck=recheck,
+        exclusions=exclusions,
         audit=Audit(db),
         policy=policy,
         mailboxes=mailboxes,

@@ -14,6 +14,8 @@ from fedidoc.verification.documents import Documents
 from fedidoc.verification.expiry import Expiry
 from fedidoc.verification.lifetimes import Lifetimes
 from fedidoc.verification.mailbox import Mailboxes
+from fedidoc.verification.recheck import TASK as RECHECK
+from fedidoc.verification.recheck import Recheck
 from fedidoc.verification.review import Review
 
 # How long the contents of what is done stay readable for an operator who looks for a fault.
@@ -23,7 +25,7 @@ _REMEMBER_IDS = 30 * DAY
 
 
 class Housekeeping:
-    """The task of that kind."""
+    """The tasks of that kind, and the comparison of members with the registers."""
 
     KIND = "housekeeping"
 
@@ -36,6 +38,7 @@ class Housekeeping:
         pictures: Pictures,
         mailboxes: Mailboxes,
         documents: Documents,
+        recheck: Recheck,
     ) -> None:
         self._db = db
         self._clock = clock
@@ -45,13 +48,16 @@ class Housekeeping:
         self._pictures = pictures
         self._mailboxes = mailboxes
         self._documents = documents
+        self._recheck = recheck
 
     def register(self, tasks: Tasks) -> None:
         tasks.add(self.KIND, self.keep)
+        tasks.add(RECHECK, self._recheck.work)
 
     async def seed(self) -> None:
         async with self._db.transaction() as tx:
-            await queues.put_task(tx, self.KIND, "all", {}, self._clock.now() + HOUR)
+            for kind in (self.KIND, RECHECK):
+                await queues.put_task(tx, kind, "all", {}, self._clock.now() + HOUR)
 
     async def keep(self, subject: str, detail: Mapping[str, Any]) -> int:
         now = self._clock.now()

@@ -22,12 +22,15 @@ from fedidoc.storage import actors, keys
 from fedidoc.storage.engine import Database, Transaction
 from fedidoc.vault import Vault
 from fedidoc.verification.credentials import Credentials
+from fedidoc.verification.desk import Desks
 from fedidoc.verification.documents import Clean, Documents
+from fedidoc.verification.exclusions import Exclusions
 from fedidoc.verification.lifetimes import Lifetimes
 from fedidoc.verification.listings import Registers
 from fedidoc.verification.mailbox import Mailboxes
 from fedidoc.verification.national import NationalRegister
 from fedidoc.verification.policy import Policy
+from fedidoc.verification.recheck import Recheck
 from fedidoc.verification.review import Claim, Review
 from fedidoc.verification.standings import Notify
 from fedidoc.verification.vouches import Belongings, Vouches
@@ -70,17 +73,20 @@ class House:
     def use_policy(self, policy: Policy, *, four_eyes: bool = False) -> None:
         """As after a restart with other `[levels]`; the levels that were given stand."""
         self.policy = policy
+        self.registers = Registers(self.db, self.clock, self.vault, national=self.national)
+        self.exclusions = Exclusions(self.db)
         self.review = Review(
             self.db,
             self.clock,
             self.vault,
-            Registers(self.db, self.clock, self.vault, national=self.national),
+            self.registers,
             self.credentials,
             roles=[*self.config.membership.roles, "student"],
             notify=self._notify,
             policy=policy,
             four_eyes=four_eyes,
         )
+        self.recheck = self.make_recheck()
         self.lifetimes = Lifetimes(
             self.db,
             self.clock,
@@ -91,7 +97,15 @@ class House:
             notify=self._notify,
             write=self._write,
             page=f"https://{self.domain}/renewal",
+            limit=self.recheck.limit,
         )
+
+    def make_recheck(self, *revoke_on: str) -> Recheck:
+        desks = Desks(self.vault, self.registers, self.exclusions, self.review.records, self.policy)
+        return Recheck(
+            self.db, self.clock, self.vault, self.registers, desks, self.review.standings,
+            revoke_on=revoke_on,
+        )  # fmt: skip
 
     async def _write(self, tx: Transaction, account_id: str, subject: str, text: str) -> None:
         self.letters.append((account_id, subject, text))

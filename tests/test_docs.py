@@ -15,6 +15,7 @@ import pytest
 
 from fedidoc import config
 from fedidoc.cli import fedidoc as command_line
+from fedidoc.verification.national import read_rules
 
 ROOT = Path(__file__).resolve().parents[1]
 HOUSE = ROOT / "fedidoc"
@@ -69,14 +70,15 @@ def test_settings_that_pages_name_exist() -> None:
                 assert (section, keys.removesuffix(" = ")) in known, (page, section, keys)
 
 
-def test_samples_of_settings_are_valid(tmp_path: Path) -> None:
-    text = (ROOT / "docs" / "operator.md").read_text()
+@pytest.mark.parametrize("name", ["operator.md", "registers.md"])
+def test_samples_of_settings_are_valid(tmp_path: Path, name: str) -> None:
+    text = (ROOT / "docs" / name).read_text()
     blocks = re.findall(r"((?:^ {4}(?:\[[a-z_.]+\]|[\"\w -]+ = .*)\n)+)", text, re.MULTILINE)
     assert blocks
     for block in blocks:
         raw = tomllib.loads(re.sub(r"^ {4}", "", block, flags=re.MULTILINE))
         raw.setdefault("instance", {})["domain"] = "st-olaf.example"
-        config.parse(raw, {}, tmp_path)
+        read_rules(config.parse(raw, {}, tmp_path).registers)
 
 
 # Commands ---------------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ from fedidoc.config.sections import (
     ReviewTemplate,
     Secrets,
     Server,
+    VerificationRules,
     host_name,
     is_loopback,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "ReviewTemplate",
     "Secrets",
     "Server",
+    "VerificationRules",
     "host_name",
     "is_loopback",
     "keys",
@@ -102,6 +104,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "evidence": EvidenceRules,
     "review": ReviewRules,
     "identity_provider": IdentityProvider,
+    "verification": VerificationRules,
     "nppes_api": RegisterService,
     "log": Logging,
 }
@@ -278,6 +281,8 @@ def _check(config: Config) -> None:
         (all(t.kind in {"approve", "ask", "refuse"} and t.text.strip()
              for t in config.review_templates.values()), "[review_templates.NAME] kind must be"
          " approve, ask or refuse, and text must say something."),
+        (1 <= config.verification.recheck_days <= 365, "[verification] recheck_days must be between"
+         " 1 and 365."),
         (config.nppes_api.url == "" or (config.nppes_api.url.startswith(("https://", "http://"))
          and not set("?# ") & set(config.nppes_api.url)), "[nppes_api] url must be an address such"
          " as https://npiregistry.cms.hhs.gov/api/, or empty."),

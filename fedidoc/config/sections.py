@@ -153,6 +153,12 @@ class IdentityProvider:
 
 
 @dataclass(frozen=True)
+class VerificationRules:
+    recheck_days: int = 30
+    revoke_on: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class RegisterService:
     url: str = ""
 
@@ -196,6 +202,7 @@ class Config:
     evidence: EvidenceRules = EvidenceRules()
     review: ReviewRules = ReviewRules()
     identity_provider: IdentityProvider = IdentityProvider()
+    verification: VerificationRules = VerificationRules()
     nppes_api: RegisterService = RegisterService()
     log: Logging = Logging()
     registers: dict[str, RegisterFile] = field(default_factory=dict)

@@ -319,3 +319,8 @@ async def answer(reader: Reader, register: str, number_mac: str) -> Answer | Non
 async def forget_answers(tx: Transaction, before: int) -> None:
     """Drop the answers given before a time."""
     await tx.execute("DELETE FROM register_answers WHERE answered < ?", (before,))
+
+
+async def newest_import(reader: Reader) -> int:
+    """When any register's file was imported last (UTC milliseconds); 0 for never."""
+    return int(await reader.fetch_value("SELECT MAX(finished) FROM register_imports") or 0)

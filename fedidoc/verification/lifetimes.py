@@ -43,6 +43,10 @@ _MOST_REASON: Final = 500
 Write = Callable[[Transaction, str, str, str], Awaitable[None]]
 """Queues a letter to the member with an account id: subject, text. Does nothing without mail."""
 
+Limit = Callable[[Reader, str], Awaitable[int | None]]
+"""When the licence of the member with an account id ends (UTC milliseconds), None if no register
+says. Conflict where one says that it is not in force."""
+
 
 @dataclass(frozen=True, slots=True)
 class Life:
@@ -69,8 +73,10 @@ class Lifetimes:
         notify: Notify,
         write: Write,
         page: str = "",
+        limit: Limit | None = None,
     ) -> None:
-        """`page` is the address where a member renews, for letters."""
+        """`page` is the address where a member renews, for letters; `limit` says when a licence
+        ends, which no renewal goes beyond."""
         self._db = db
         self._clock = clock
         self._vault = vault
@@ -81,6 +87,7 @@ class Lifetimes:
         self._notify = notify
         self._write = write
         self._page = page
+        self._limit = limit
 
     # The member's side ------------------------------------------------------------------------
 
@@ -209,8 +216,9 @@ class Lifetimes:
             await people.set_role(tx, account.id, account.role, specialty)
             await people.set_level(tx, account.id, level.name, level.may)
             await self._credentials.issue(
-                tx, actor, account.role, specialty, jurisdiction, assurance, supersede=True
-            )
+                tx, actor, account.role, specialty, jurisdiction, assurance, supersede=True,
+                until=await self._limit(tx, account.id) if self._limit else None,
+            )  # fmt: skip
             await renewals.settle(tx, account.id, "renewed", at=now, by=who, reason=None)
             await self._notify(tx, NotificationKind.RENEWED, account.actor_id)
             detail = {"reason": reason, "asked": asked is not None, "level": level.name}

@@ -57,6 +57,7 @@ SAID: Final = {
     "noted": "Your note is kept with the application.",
     "judged": "What you found is kept with the application.",
     "refused": "Refused: they see your reason and may apply again.",
+    "settled": "What you found is kept; it is not raised again.",
     "renewal": "Your renewal is with the reviewers.",
     "kept": "Your renewal is taken back; you may ask again.",
     "renewed": "Renewed: they are told, and the new credential is on its way to every server.",

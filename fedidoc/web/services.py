@@ -22,9 +22,11 @@ from fedidoc.federation.remote import Remote
 from fedidoc.verification.audit import Audit
 from fedidoc.verification.documents import Documents
 from fedidoc.verification.dossiers import Dossiers
+from fedidoc.verification.exclusions import Exclusions
 from fedidoc.verification.lifetimes import Lifetimes
 from fedidoc.verification.mailbox import Mailboxes
 from fedidoc.verification.policy import Policy
+from fedidoc.verification.recheck import Recheck
 from fedidoc.verification.review import Review
 from fedidoc.verification.specialties import Specialties
 from fedidoc.verification.trust import Trust
@@ -44,6 +46,8 @@ class Services:
     passes: Passes
     sign_in: SignIn | None
     review: Review
+    recheck: Recheck
+    exclusions: Exclusions
     audit: Audit
     policy: Policy
     mailboxes: Mailboxes

@@ -191,6 +191,8 @@ async def site(house: House, tmp_path: Path) -> AsyncIterator[Site]:
         passes=Passes(db, clock, house.vault, house.accounts),
         sign_in=None,
         review=house.review,
+        recheck=house.recheck,
+        exclusions=house.exclusions,
         policy=house.policy,
         audit=Audit(db),
         mailboxes=house.mailboxes(config),

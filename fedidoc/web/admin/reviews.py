@@ -53,6 +53,7 @@ async def queue() -> Response:
         ],
         worklist=worklist,
         decided=decided,
+        flagged=await gate.services().recheck.waiting(),
         cause=cause,
         role=role,
         causes=[(each.value, terms.cause(each), count) for each, count in worklist.causes.items()],

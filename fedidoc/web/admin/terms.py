@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from fedidoc.model import Right
+from fedidoc.verification.recheck import Cause as Flagged
 from fedidoc.verification.review import State
 from fedidoc.verification.urgency import Cause
 
@@ -22,6 +23,15 @@ _CAUSES: Final = {
     Cause.CONFIRMED: ("Confirmed by the employer", "mark"),
     Cause.EXPIRING: ("Runs out soon", "warn"),
     Cause.WAITING: ("Waiting long", "warn"),
+}
+_FLAGS: Final = {
+    Flagged.DEACTIVATED: ("NPI deactivated", "block"),
+    Flagged.NOT_ACTIVE: ("Licence not in force", "block"),
+    Flagged.EXPIRED: ("Licence run out", "block"),
+    Flagged.EXCLUDED: ("Excluded", "block"),
+    Flagged.POSSIBLY_EXCLUDED: ("Exclusion list?", "warn"),
+    Flagged.LEFT: ("No longer employed", "warn"),
+    Flagged.MISSING: ("In no register", "warn"),
 }
 _RIGHTS: Final = {
     Right.READ: "read cases",
@@ -46,6 +56,10 @@ _DEEDS: Final = {
     "level_changed": "gave another level, as the configuration now says",
     "verification_lapsed": "ended a verification that had run out",
     "verification_ended": "ended a verification: nothing on file gives a level any more",
+    "verification_stopped": "ended a verification for what a register or list says",
+    "member_flagged": "found that a member needs another look",
+    "flag_gone": "found that the cause of a flag is gone",
+    "flag_settled": "looked again at a member, and settled a flag",
     "admin_given": "made somebody an administrator",
     "admin_taken": "made somebody an administrator no longer",
     "credential_revoked": "took a credential back",
@@ -98,3 +112,13 @@ def told(value: object) -> str:
 def deed(action: str) -> str:
     """An action of the audit log, to follow the name of who did it."""
     return _DEEDS.get(action, action.replace("_", " "))
+
+
+def flag(value: Flagged) -> str:
+    """Why a verified member needs another look."""
+    return _FLAGS[value][0]
+
+
+def flag_class(value: Flagged) -> str:
+    """The class of the tag that says so."""
+    return _FLAGS[value][1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from quart import Quart, Response, request
 
 from fedidoc.web import gate, render, theme
-from fedidoc.web.admin import audit, calendar, documents, peers, reports, reviews
+from fedidoc.web.admin import audit, calendar, documents, flags, peers, reports, reviews
 from fedidoc.web.pages import (
     drafts,
     entrance,
@@ -55,8 +55,8 @@ def create_pages(services: Services) -> Quart:
     failures.register(app)
     for room in (
         drafts, entrance, home, media, membership, moving, people, proofs, renewal, safety,
-        settings, sso, threads, vouching, writing, audit, calendar, documents, peers, reports,
-        reviews,
+        settings, sso, threads, vouching, writing, audit, calendar, documents, flags, peers,
+        reports, reviews,
     ):  # fmt: skip
         app.register_blueprint(room.blueprint)
     colours = theme.stylesheet(config.instance.accent)

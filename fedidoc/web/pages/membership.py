@@ -50,6 +50,7 @@ async def apply_form() -> Response:
             "licence_number": claim.licence_number,
             "npi": claim.npi,
             "note": claim.note,
+            "birth_date": claim.birth_date,
         },
     )
     return await _apply_page(form)
@@ -75,6 +76,7 @@ async def apply() -> Response:
                     npi=form.line("npi"),
                     specialty=specialty,
                     note=form.get("note"),
+                    birth_date=form.line("birth_date"),
                 ),
             )
         except (BadInput, Conflict, TooMany) as error:
@@ -99,4 +101,5 @@ async def _apply_page(form: forms.Form, status: int = 200) -> Response:
         form=form,
         roles=[(role.value, words.role(role)) for role in roles_offered()],
         specialties=await gate.services().specialties.common(),
+        asks_birth_date=await gate.services().exclusions.loaded(),
     )
