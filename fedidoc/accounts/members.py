@@ -257,7 +257,7 @@ class Accounts:
         if found is None or not fits:
             raise NotSignedIn(_WRONG)
         if found.account.standing is Standing.SUSPENDED:
-            raise Forbidden("This account is suspended; write to the instance's contact.")
+            raise Forbidden(self._suspended())
         self._tries_by_caller.give_back(caller)
         self._tries_by_account.give_back(account_key)
         newer = None
@@ -268,13 +268,18 @@ class Accounts:
             if now_stored is None or now_stored.password_hash != found.password_hash:
                 raise NotSignedIn(_WRONG)  # the password was changed meanwhile
             if now_stored.account.standing is Standing.SUSPENDED:
-                raise Forbidden("This account is suspended; write to the instance's contact.")
+                raise Forbidden(self._suspended())
             if newer is not None:
                 await people.replace_password(tx, found.account.id, found.password_hash, newer)
             if previous:
                 await people.delete_session(tx, self.session_mac(previous))
             await people.delete_expired_sessions(tx, self._clock.now())
             return await self.open_session(tx, now_stored.account)
+
+    def _suspended(self) -> str:
+        instance = self._config.instance
+        who = instance.contact or f"the people who run {instance.name}"
+        return f"This account is suspended until it is restored; write to {who} to learn why."
 
     async def session(self, token: str) -> Session | None:
         """Whose session a cookie names; None for an unknown, ended or expired one."""

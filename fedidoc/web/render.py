@@ -17,7 +17,7 @@ from fedidoc.clinical import text
 from fedidoc.clinical.phi import Finding
 from fedidoc.clock import iso
 from fedidoc.model import Account, Actor, Post, Right, Role, Standing
-from fedidoc.web import gate, theme, words
+from fedidoc.web import gate, terms, theme, words
 from fedidoc.web.forms import Form
 from fedidoc.web.gate import Response
 
@@ -135,6 +135,7 @@ def prepare(app: Quart, accent: str) -> None:
     colours = theme.version(theme.stylesheet(accent))
     environment.globals.update(
         words=words,
+        terms=terms,
         elsewhere=elsewhere,
         html_of=html_of,
         narrative=narrative,

@@ -75,7 +75,7 @@ async def test_what_the_evidence_would_give_is_shown_before(site: Site) -> None:
     assert "gives no level" in page.main.text and ticked(page) == ["document"]
     assert written(page, "approval") == "so far"
     page = await rita.submit(page, f"{path}/approve", {"do": "see", "kinds": "employer"})
-    assert "This gives the level verified: may answer" in page.main.text
+    assert "This gives the level verified: may read cases, answer" in page.main.text
     assert "employer or its identity provider" in page.main.text
     assert (await site.house.accounts.show("anna")).standing is Standing.APPLIED
     # What cannot be given by hand is not in the form, and is refused when it is sent all the same.

@@ -1,6 +1,8 @@
 """From the application to the decision, by two people at their browsers."""
 
+from fedidoc.config import LevelRules
 from fedidoc.model import Standing
+from fedidoc.verification.policy import Policy
 from tests.web.conftest import Site
 
 CLAIM = {
@@ -73,6 +75,35 @@ async def test_a_refusal_has_a_reason_and_another_try(site: Site) -> None:
     assert "The number is <b>somebody else's</b>." in told.main.text
     assert told.main.one("a", href="/apply").text == "Apply again"
     assert (await anna.get("/cases/new")).status == 403
+
+
+async def test_the_page_says_what_a_level_allows_and_when_it_has_ended(site: Site) -> None:
+    house = site.house
+    anna = await site.signed_in("anna")
+    page = await anna.get("/application")
+    assert "Your level here, “verified”, lets you read cases, answer, open cases" in page.main.text
+    house.use_policy(Policy.of({"x": LevelRules(("physician",), ("employer",), ("read",))}))
+    await house.review.standings.follow_policy()
+    page = await anna.get("/application")
+    assert "give your evidence no level" in page.main.text
+    assert not page.main.all("a", href="/")
+    account = await house.accounts.show("anna")
+    async with house.db.transaction() as tx:
+        assert not await house.review.settle(tx, account.id, "test")
+    page = await anna.get("/application")
+    assert "Your verification has ended" in page.main.text
+    assert page.main.one("a", href="/apply")
+
+
+async def test_who_is_suspended_is_told_whom_to_ask(site: Site) -> None:
+    await site.account("anna")
+    await site.house.accounts.suspend("anna", reason="a secret reason", by="operator")
+    browser = site.browser()
+    page = await browser.get("/log-in")
+    page = await browser.submit(page, "/log-in", site.credentials("anna"))
+    assert "suspended until it is restored" in page.main.text
+    assert "the people who run St. Olaf Hospital" in page.main.text
+    assert "a secret reason" not in page.html
 
 
 async def test_a_question_is_answered_with_the_form_as_it_was(site: Site) -> None:

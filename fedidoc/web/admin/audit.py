@@ -5,7 +5,6 @@ from __future__ import annotations
 from quart import Blueprint, make_response, request
 
 from fedidoc.web import gate
-from fedidoc.web.admin import terms
 from fedidoc.web.gate import Response
 from fedidoc.web.render import page
 
@@ -22,7 +21,6 @@ async def pages() -> Response:
         action = ""
     return await page(
         "admin/audit.html",
-        terms=terms,
         entries=await audit.page(request.args.get("before"), action),
         actions=actions,
         action=action,

@@ -12,8 +12,7 @@ from fedidoc.verification.evidence import EvidenceKind, assurance_of
 from fedidoc.verification.review import OPEN, Desk, State
 from fedidoc.verification.urgency import Cause
 from fedidoc.verification.wordings import wordings
-from fedidoc.web import forms, gate, words
-from fedidoc.web.admin import terms
+from fedidoc.web import forms, gate, terms, words
 from fedidoc.web.gate import Response
 from fedidoc.web.render import page
 
@@ -45,7 +44,6 @@ async def queue() -> Response:
     decided = None if state in OPEN else await review.queue(state, before, by=account)
     return await page(
         "admin/reviews.html",
-        terms=terms,
         state=named if named in _STATES else "waiting",
         states=[
             (name, terms.application_state(each), worklist.states[each])
@@ -177,7 +175,6 @@ async def desk_page(
     chosen = wordings(rooms.config.review_templates)
     return await page(
         "admin/review.html",
-        terms=terms,
         status=status,
         form=form,
         desk=desk,
@@ -207,6 +204,6 @@ def _gives(desk: Desk, form: forms.Form) -> tuple[str, str] | None:
     assurance = assurance_of(together)
     if level is None or assurance is None:
         return None
-    may = ", ".join(terms.right(right) for right in sorted(level.may)) or "nothing"
+    may = terms.rights(level.may) or "nothing"
     mark = f", marked “{level.mark}”" if level.mark else ""
     return f"{level.name}: may {may}{mark}", words.assurance(assurance.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from fedidoc.model import Right
@@ -95,9 +96,10 @@ def cause_class(value: Cause) -> str:
     return _CAUSES[value][1]
 
 
-def right(value: Right) -> str:
-    """To follow "may"."""
-    return _RIGHTS[value]
+def rights(values: Collection[Right]) -> str:
+    """To follow "lets you", in the order in which they grow."""
+    found = [_RIGHTS[each] for each in Right if each in values]
+    return " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
 
 
 def told(value: object) -> str:
