@@ -7,7 +7,6 @@ from quart import Blueprint
 from fedidoc.errors import BadInput, Conflict, FedidocError, Forbidden
 from fedidoc.model import Account
 from fedidoc.web import forms, gate
-from fedidoc.web.admin import terms
 from fedidoc.web.gate import Response
 from fedidoc.web.render import page
 
@@ -41,7 +40,6 @@ async def _overview(account: Account, form: forms.Form, status: int = 200) -> Re
         "admin/flags.html",
         status=status,
         form=form,
-        terms=terms,
         flags=await services.recheck.open_flags(account),
         days=services.config.verification.recheck_days,
     )
