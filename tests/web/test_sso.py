@@ -178,7 +178,7 @@ async def test_a_member_links_and_unlinks_in_the_settings(front: Front) -> None:
     wrong = await browser.submit(settings, "/settings/login", {"login_password": "not it at all"})
     assert (wrong.status, list(wrong.errors())) == (400, ["login_password"])
     on = await browser.submit(settings, "/settings/login", {"login_password": PASSWORD})
-    url = on.main.one("a", class_="button main wide-button").attrs["href"]
+    url = on.main.one("a", class_="button main").attrs["href"]
     done = await front.back(browser, url)
     assert done.path == "/settings?said=linked#signing-in"
     assert "last signed in with it" in done.main.text
@@ -194,7 +194,7 @@ async def test_a_login_is_not_linked_to_who_is_logged_in_meanwhile(front: Front)
     browser, other = await front.site.log_in("anna"), await front.site.log_in("bert")
     settings = await browser.get("/settings")
     on = await browser.submit(settings, "/settings/login", {"login_password": PASSWORD})
-    url = on.main.one("a", class_="button main wide-button").attrs["href"]
+    url = on.main.one("a", class_="button main").attrs["href"]
     browser.cookies["__Host-session"] = other.cookies["__Host-session"]
     shown = await front.back(browser, url)
     assert (shown.status, "Somebody else is logged in" in shown.main.text) == (403, True)
@@ -268,7 +268,7 @@ async def test_the_operators_link_ties_a_login_to_a_member(only: Front) -> None:
     browser = only.browser()
     page = await browser.get(f"/log-in/pass/{token}")
     on = await browser.submit(page, f"/log-in/pass/{token}")
-    url = on.main.one("a", class_="button main wide-button").attrs["href"]
+    url = on.main.one("a", class_="button main").attrs["href"]
     done = await only.back(browser, url)
     assert done.status == 200
     assert (await only.door.sign_in.login(anna)) is not None
