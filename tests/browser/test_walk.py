@@ -245,7 +245,8 @@ def _find_and_follow(grace: Person, looking: Looking, two: Two) -> None:
     looking.look(grace.page, "profile-elsewhere")
     context = grace.page.get_by_role("complementary")
     context.get_by_role("link", name="What this instance checked").click()
-    expect(grace.main).to_contain_text(f"signed with the key that {two.hospital.domain}")
+    expect(grace.main).to_contain_text(f"It is by {two.hospital.domain}, which is trusted here")
+    expect(grace.main.locator(".verdict.same")).to_have_count(9)
     looking.look(grace.page, "badge")
 
 
@@ -335,10 +336,15 @@ def _look_at_the_rest(grace: Person, osler: Person, ruth: Person, looking: Looki
         (ruth, "/admin/peers", "peers"),
         (ruth, "/admin/reviews?state=approved", "reviews-approved"),
         (ruth, "/admin/audit", "audit-walk"),
+        (ruth, "/admin/calendar", "calendar"),
+        (osler, "/renewal", "renewal"),
         (osler, "/cases/nothing-here", "not-found"),
     ]:
         person.go(path)
         looking.look(person.page, name)
+    osler.go("/@osler")
+    osler.page.locator("aside").get_by_role("link", name="What this instance checked").click()
+    looking.look(osler.page, "badge-local")
     # One after another through a member's own case: the pages that change it.
     osler.go("/?show=all")
     osler.main.locator(".card h2 a").first.click()
