@@ -97,6 +97,24 @@ async def test_moving_asks_for_the_password_and_a_reachable_account(site: Site) 
     )
     assert "not a server this one federates with" in refused.errors()["old"]
     refused = await anna.submit(
-        page, "/settings/moving/away", {"target": "not a handle", "password": "x"}
+        page, "/settings/moving/away", {"target": "@anna@elsewhere.example", "password": "x"}
     )
-    assert refused.status == 400 and "target" in refused.errors()
+    assert refused.errors().keys() == {"password"}
+    right = site.credentials("anna")["password"]
+    refused = await anna.submit(
+        page, "/settings/moving/away", {"target": "not a handle", "password": right}
+    )
+    assert refused.status == 400 and refused.errors().keys() == {"target"}
+
+
+async def test_who_has_no_password_says_that_they_are_sure(site: Site) -> None:
+    """Those whom an identity provider brought."""
+    anna = await site.signed_in("anna")
+    async with site.house.db.transaction() as tx:
+        await tx.execute("UPDATE accounts SET password_hash = '' WHERE username = 'anna'")
+    page = await anna.get("/settings/moving")
+    action = "/settings/moving/away"
+    refused = await anna.submit(page, action, {"target": "@anna@elsewhere.example"})
+    assert refused.errors().keys() == {"sure"}
+    refused = await anna.submit(page, action, {"target": "@anna@elsewhere.example", "sure": "yes"})
+    assert refused.errors().keys() == {"target"}

@@ -39,21 +39,32 @@ async def change_aliases() -> Response:
 
 @blueprint.post("/away")
 async def move() -> Response:
-    """It asks for the password: followers are sent on at once and do not come back."""
+    """Followers are sent on at once and do not come back: so it asks for the password, and who has
+    none to say that they are sure."""
     account = gate.clinician()
     form = await forms.sent()
-    target = await _found(form, "target")
+    await _confirm(account, form)
+    target = None if form.wrong else await _found(form, "target")
     if target is not None:
         try:
-            await gate.services().accounts.confirm_password(
-                account, form.get("password"), address=gate.address()
-            )
             await gate.services().moves.move(account, target)
-        except (BadInput, TooMany) as error:
-            form.refuse(getattr(error, "field", None) or "password", error.text)
+        except BadInput as error:
+            form.refuse_for(error, otherwise="target")
         else:
             return gate.go("/settings/moving", "moved")
     return await _moving(account, form, 400)
+
+
+async def _confirm(account: Account, form: forms.Form) -> None:
+    accounts = gate.services().accounts
+    if not await accounts.has_password(account):
+        if not form.ticked("sure"):
+            form.refuse("sure", "Say that you are sure.")
+        return
+    try:
+        await accounts.confirm_password(account, form.get("password"), address=gate.address())
+    except (BadInput, TooMany) as error:
+        form.refuse("password", error.text)
 
 
 @blueprint.post("/back")
@@ -84,4 +95,5 @@ async def _moving(account: Account, form: forms.Form, status: int = 200) -> Resp
         form=form,
         moving=await gate.services().moves.state(account),
         own=await gate.services().profiles.get(account.actor_id),
+        has_password=await gate.services().accounts.has_password(account),
     )
