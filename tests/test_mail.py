@@ -408,7 +408,10 @@ async def test_the_command_and_the_doctor(tmp_path: Path) -> None:
             f["check"]: f for f in map(json.loads, done.stdout.splitlines()) if "check" in f
         }
         assert findings["mail"]["state"] == "ok"
+        assert "documents" not in findings
+    (instance.folder / "documents").mkdir(mode=0o755)
     done = await asyncio.to_thread(instance.run, *command, "doctor", "--json")
     findings = {f["check"]: f for f in lines(done.stdout) if "check" in f}
+    assert findings["documents"]["state"] == "warn"
     assert findings["mail"]["state"] == "fail"
     assert "reached" in findings["mail"]["text"]

@@ -77,6 +77,7 @@ async def examine(path: Path) -> list[Finding]:
     findings += _clock(now)
     findings += await _database(config, vault, now)
     findings += _media(config)
+    findings += _documents(config)
     findings += _disk(config)
     findings += _plain_http(config)
     findings += _certificate(config, now)
@@ -209,6 +210,18 @@ def _media(config: Config) -> Iterator[Finding]:
         yield Finding("media", "warn", f"Everybody on this machine may read {folder}: chmod 700.")
     else:
         yield Finding("media", "ok", f"{folder} can be written to.")
+
+
+def _documents(config: Config) -> Iterator[Finding]:
+    folder = config.document_folder
+    if not folder.exists():
+        return  # it is made with the first document
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        yield Finding("documents", "fail", f"This user cannot write to {folder}.")
+    elif folder.stat().st_mode & 0o077:
+        yield Finding("documents", "warn", f"Others may list {folder}: chmod 700.")
+    else:
+        yield Finding("documents", "ok", f"{folder} is its owner's alone.")
 
 
 def _disk(config: Config) -> Iterator[Finding]:

@@ -211,6 +211,7 @@ class Documents:
     async def delete(self, account: Account, document_id: str) -> None:
         """Destroy one of the member's own now; Conflict once a decision was made with it."""
         async with self._db.transaction() as tx:
+            await tx.lock(f"documents {account.id}")
             row = await documents.get(tx, document_id)
             if row is None or row.account_id != account.id:
                 raise NotFound
