@@ -56,6 +56,7 @@ from fedidoc.federation.reading import Reading
 from fedidoc.federation.remote import Remote
 from fedidoc.federation.rounds import Rounds
 from fedidoc.federation.signing import InstanceSigner, SigningKeys
+from fedidoc.federation.subscribing import Subscribing
 from fedidoc.federation.tasks import Acquaintance, Tasks
 from fedidoc.federation.urls import Urls
 from fedidoc.housekeeping import Housekeeping
@@ -81,9 +82,11 @@ from fedidoc.verification.mailbox import Mailboxes
 from fedidoc.verification.national import read_rules
 from fedidoc.verification.nppes_service import Ask, NppesService
 from fedidoc.verification.policy import Policy
+from fedidoc.verification.publishing import Publishing
 from fedidoc.verification.recheck import Recheck
 from fedidoc.verification.review import Review
 from fedidoc.verification.specialties import Specialties
+from fedidoc.verification.subscriptions import Subscriptions
 from fedidoc.verification.trust import Trust
 from fedidoc.verification.vouches import Belongings, Vouches
 from fedidoc.web import api
@@ -101,6 +104,7 @@ class Rooms:
     services: Services
     inbox: Inbox
     reading: Reading
+    subscribing: Subscribing
     tasks: Tasks
     runner: Runner
     urls: Urls
@@ -235,6 +239,8 @@ async def _furnish(
         db, clock, vault, credentials, review.standings, policy, notify=notify, write=write,
         page=f"{config.base_url}/renewal", limit=recheck.limit,
     )  # fmt: skip
+    subscriptions = Subscriptions(db, clock, trust, config.trust_lists, own_host=urls.authority)
+    publishing = Publishing(db, clock, urls, name=config.instance.name)
     mailboxes = Mailboxes(
         db, clock, vault, config.evidence, review.records, settle=review.settle, send=mail.put,
         base_url=config.base_url, name=config.instance.name,
@@ -287,7 +293,7 @@ async def _furnish(
         wake=wake,
     )  # fmt: skip
     reading = Reading(
-        db, clock, urls, trust, keyring, publications, credentials,
+        db, clock, urls, trust, keyring, publications, credentials, publishing,
         media_folder=config.media_folder, open_registrations=config.membership.open,
     )  # fmt: skip
     tasks = Tasks(db, clock)
@@ -295,6 +301,8 @@ async def _furnish(
     rounds = Rounds(db, clock, trust, badges, remote)
     rounds.register(tasks)
     Copying(pictures, fetcher, trust).register(tasks)
+    subscribing = Subscribing(db, clock, fetcher, subscriptions)
+    subscribing.register(tasks)
     housekeeping = Housekeeping(
         db, clock, review, lifetimes, pictures, mailboxes, documents, recheck
     )
@@ -328,6 +336,8 @@ async def _furnish(
         documents=documents,
         vouches=vouches,
         trust=trust,
+        subscriptions=subscriptions,
+        publishing=publishing,
         cases=cases,
         drafts=Drafts(db, clock, vault),
         media=pictures,
@@ -343,10 +353,12 @@ async def _furnish(
         lifetimes=lifetimes,
     )
     await rounds.seed()
+    await subscriptions.begin()
+    await subscribing.seed()
     await housekeeping.seed()
     await review.standings.follow_policy()
     await review.remember_licences()
-    return Rooms(config, db, services, inbox, reading, tasks, runner, urls)
+    return Rooms(config, db, services, inbox, reading, subscribing, tasks, runner, urls)
 
 
 class _VettedNames(PinnedResolver):

@@ -54,6 +54,7 @@ class _Page(NamedTuple):
     url: str
     content_type: str
     body: bytes
+    etag: str | None = None
 
     @property
     def media_type(self) -> str:
@@ -157,6 +158,24 @@ class Fetcher:
             raise _wrong_media_type()
         return page.body, page.media_type
 
+    async def get_changed(
+        self, url: str, *, max_bytes: int, accept: tuple[str, ...], etag: str | None
+    ) -> tuple[bytes, str | None] | None:
+        """The bytes at ``url`` and their entity tag, unsigned; None if they are what ``etag`` names
+        (RFC 9110 section 13.1.2). Raises FetchError."""
+        conditions = {"If-None-Match": etag} if etag else {}
+        try:
+            page = await self._get(
+                url, accept=", ".join(accept), signed=False, max_bytes=max_bytes, more=conditions
+            )
+        except FetchError as error:
+            if error.status == 304 and etag:
+                return None
+            raise
+        if page.media_type not in accept:
+            raise _wrong_media_type()
+        return page.body, page.etag
+
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """POST ``body`` as it is, following nothing. ``headers`` carry signature and media type.
 
@@ -194,8 +213,17 @@ class Fetcher:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise _unreachable(error) from error
 
-    async def _get(self, url: str, *, accept: str, signed: bool, max_bytes: int) -> _Page:
-        """Follow at most three redirects, each vetted and signed anew."""
+    async def _get(
+        self,
+        url: str,
+        *,
+        accept: str,
+        signed: bool,
+        max_bytes: int,
+        more: Mapping[str, str] | None = None,
+    ) -> _Page:
+        """Follow at most three redirects, each vetted and signed anew. ``more`` are
+        further headers."""
         seen: set[str] = set()
         redirected = False
         try:
@@ -206,7 +234,7 @@ class Fetcher:
                         raise FetchError("redirect_loop", "The address redirects in a circle.")
                     seen.add(url)
                     _, reach = self._guard.vet(url, redirected=redirected)
-                    found = await self._get_once(url, reach, accept, signed, max_bytes)
+                    found = await self._get_once(url, reach, accept, signed, max_bytes, more or {})
                     if isinstance(found, _Page):
                         return found
                     target = _request_url(urljoin(url, found))
@@ -219,10 +247,16 @@ class Fetcher:
         raise FetchError("too_many_redirects", "The address redirects too often.")
 
     async def _get_once(
-        self, url: str, reach: Reach, accept: str, signed: bool, max_bytes: int
+        self,
+        url: str,
+        reach: Reach,
+        accept: str,
+        signed: bool,
+        max_bytes: int,
+        more: Mapping[str, str],
     ) -> _Page | str:
         """One GET: the page, or where it redirects to."""
-        headers = {"Accept": accept, "Accept-Encoding": "gzip"}
+        headers = {"Accept": accept, "Accept-Encoding": "gzip", **more}
         if signed and self._sign is not None:
             headers.update(self._sign("GET", url))
         async with self._session(reach).get(
@@ -235,7 +269,8 @@ class Fetcher:
                 return locations[0]
             if response.status != 200:
                 raise _refused_by(response.status)
-            return _Page(url, _content_type(response), await _read_body(response, max_bytes))
+            body = await _read_body(response, max_bytes)
+            return _Page(url, _content_type(response), body, response.headers.get("ETag"))
 
     def _session(self, reach: Reach) -> aiohttp.ClientSession:
         if reach is Reach.PEERS and not (

@@ -34,6 +34,7 @@ _COMMANDS = {
     "serve": ("serving", "serve"),
     "stats": ("queues", "stats"),
     "token": ("members", "token"),
+    "trust": ("trust", "trust"),
     "worker": ("serving", "worker"),
 }
 

@@ -8,9 +8,12 @@ from fedidoc import app
 from fedidoc.cli.console import Console, common, pass_console, run_async
 from fedidoc.clock import iso
 from fedidoc.storage.peers import Peer
+from fedidoc.verification.trust_status import effect_on
 
 BY = "command line"
-COLUMNS = ("host", "policy", "require_credential", "issuer", "software", "contacted", "reason")
+COLUMNS = (
+    "host", "policy", "require_credential", "issuer", "software", "contacted", "effect", "reason",
+)  # fmt: skip
 
 
 @click.group()
@@ -84,6 +87,18 @@ async def unpin(console: Console, domain: str) -> None:
         )
 
 
+@peer.command()
+@click.argument("domain")
+@common
+@pass_console
+@run_async
+async def defer(console: Console, domain: str) -> None:
+    """Take back what you said of DOMAIN: only trust lists decide on it from now on."""
+    async with app.build_rooms(console.config()) as rooms:
+        known = await rooms.services.subscriptions.defer(domain, by=BY)
+        console.record(_record(known), f"{known.host}: {effect_on(known)}")
+
+
 @peer.command(name="list")
 @common
 @pass_console
@@ -107,4 +122,6 @@ def _record(known: Peer) -> dict[str, object]:
         "software": known.software,
         "contacted": iso(known.contacted) if known.contacted is not None else None,
         "reason": known.reason,
+        "lists": list(known.lists),
+        "effect": effect_on(known),
     }

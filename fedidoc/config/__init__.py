@@ -37,6 +37,7 @@ from fedidoc.config.sections import (
     ReviewTemplate,
     Secrets,
     Server,
+    TrustListRules,
     VerificationRules,
     host_name,
     is_loopback,
@@ -63,6 +64,7 @@ __all__ = [
     "ReviewTemplate",
     "Secrets",
     "Server",
+    "TrustListRules",
     "VerificationRules",
     "host_name",
     "is_loopback",
@@ -89,6 +91,7 @@ NAMED: dict[str, type[Any]] = {
     "registers": RegisterFile,
     "levels": LevelRules,
     "review_templates": ReviewTemplate,
+    "trust_lists": TrustListRules,
 }
 
 _SECTIONS: dict[str, type[Any]] = {

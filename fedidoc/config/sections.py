@@ -182,6 +182,17 @@ class RegisterFile:
 
 
 @dataclass(frozen=True)
+class TrustListRules:
+    """One `[trust_lists.NAME]`: a list that is followed, and who has to have signed it;
+    `verification.subscriptions` reads what it means."""
+
+    url: str
+    keys: tuple[str, ...]
+    threshold: int
+    mode: str = "allow"
+
+
+@dataclass(frozen=True)
 class Logging:
     level: str = "info"
 
@@ -208,6 +219,7 @@ class Config:
     registers: dict[str, RegisterFile] = field(default_factory=dict)
     levels: dict[str, LevelRules] = field(default_factory=dict)
     review_templates: dict[str, ReviewTemplate] = field(default_factory=dict)
+    trust_lists: dict[str, TrustListRules] = field(default_factory=dict)
     folder: Path = Path()
 
     @property

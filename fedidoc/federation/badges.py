@@ -13,6 +13,7 @@ from fedidoc.integrity import encode_multikey
 from fedidoc.model import NO_BADGE, Badge
 from fedidoc.storage.presented import Presented
 from fedidoc.verification.checks import Issuer, presented
+from fedidoc.verification.consequences import WITHHELD
 from fedidoc.verification.credentials import Credentials
 from fedidoc.verification.status import StatusBits
 from fedidoc.verification.trust import Trust
@@ -104,6 +105,9 @@ class Badges:
             return NO_BADGE, None
         try:
             host = host_of(actor_uri)
+            withheld = self._trust.withholds(host)
+            if withheld is not None:
+                return self._no(f"{host} is not believed here: {WITHHELD[withheld]}."), None
             await self._peering.see_issuer(host)
             issuer = self._trust.issuer(host)
             if issuer is None:

@@ -7,6 +7,7 @@ read answers like what does not exist.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,7 @@ from fedidoc.model import Actor, Audience, Post
 from fedidoc.storage import activities, actors, cases, follows, pictures
 from fedidoc.storage.engine import Database
 from fedidoc.verification.credentials import CONTEXT_DOCUMENT, Credentials
+from fedidoc.verification.publishing import Publishing
 from fedidoc.verification.trust import Trust
 
 ACTIVITY = "application/activity+json"
@@ -51,12 +53,16 @@ _PAGE = 20
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A document to send: status, media type and bytes. `open` ones may be cached by anybody."""
+    """A document to send: status, media type and bytes. `open` ones may be cached by anybody.
+
+    `etag` is its entity tag with the quotation marks; one without is never answered 304.
+    """
 
     status: int
     media_type: str
     body: bytes
     open: bool = False
+    etag: str = ""
 
 
 NOWHERE = Answer(404, JSON, b'{"error":"There is nothing here, or it is not yours to see."}')
@@ -74,6 +80,7 @@ class Reading:
         keyring: Keyring,
         publications: Publications,
         credentials: Credentials,
+        publishing: Publishing,
         *,
         media_folder: Path,
         open_registrations: bool = False,
@@ -85,6 +92,7 @@ class Reading:
         self._keyring = keyring
         self._publications = publications
         self._credentials = credentials
+        self._publishing = publishing
         self._media_folder = media_folder
         self._open_registrations = open_registrations
         self._log = Log("reading")
@@ -288,6 +296,22 @@ class Reading:
 
     async def status_list(self) -> Answer:
         return Answer(200, CREDENTIAL, dump(await self._credentials.status_list()))
+
+    # The trust list ---------------------------------------------------------------------------
+
+    async def trust_list(self, sequence: int | None) -> Answer:
+        """The trust list that this instance publishes, or an earlier one by its number: open to
+        all, since whoever considers to rely on it has to read it first."""
+        found = (
+            await self._publishing.newest()
+            if sequence is None
+            else await self._publishing.at(sequence)
+        )
+        if found is None:
+            return NOWHERE
+        body = found.document.encode()
+        etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        return Answer(200, JSON_LD, body, open=True, etag=etag)
 
     # Discovery --------------------------------------------------------------------------------
 

@@ -252,8 +252,17 @@ class Remote:
     async def recheck(self, actor: Actor) -> None:
         """Fetch a remote actor and its credential again, for the rounds.
 
-        When its server does not answer, the badge alone is looked at again: it may have expired.
+        When its server does not answer, the badge alone is looked at again: it may have expired. A
+        server that is not spoken with is not asked, and its members are not verified here.
         """
+        if not self._peers.allows(actor.host):
+            words = f"{actor.host} is not among the servers that are believed here."
+            url = await actors.credential_url(self._db, actor.id)
+            async with self._db.transaction() as tx:
+                badge = Badge(False, words, checked=self._clock.now())
+                await self._keep(tx, actor.id, badge, url, None)
+                await actors.touch(tx, actor.id, self._clock.now())
+            return
         try:
             await self._fetch_actor(actor.uri)
         except (FetchError, DocumentError) as error:

@@ -85,6 +85,11 @@ class Urls:
         return f"{self.base}/credentials/status/1"
 
     @property
+    def trust_list(self) -> str:
+        """The trust list that this instance publishes; earlier ones by number below it."""
+        return f"{self.base}/trust-list"
+
+    @property
     def verified(self) -> str:
         """The audience of verified physicians on trusted peers."""
         return f"{self.base}/collections/verified"

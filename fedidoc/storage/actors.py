@@ -313,6 +313,17 @@ async def set_badge(
         await spans.end(tx, actor_id, at)
 
 
+async def set_badges_at(tx: Transaction, host: str, badge: Badge, *, at: int) -> None:
+    """Let everybody on a host who is verified have this badge instead."""
+    rows = await tx.fetch_all(
+        "SELECT id, credential_url FROM actors WHERE host = ? AND local = 0"
+        " AND badge LIKE '{\"verified\":true%'",
+        (host,),
+    )
+    for row in rows:
+        await set_badge(tx, row["id"], badge, row["credential_url"], at=at)
+
+
 async def credential_url(reader: Reader, actor_id: str) -> str | None:
     """Where the actor's credential is, as last said by the actor (or issued here)."""
     found = await reader.fetch_value("SELECT credential_url FROM actors WHERE id = ?", (actor_id,))

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from fedidoc.model import PeerPolicy
 from fedidoc.storage.engine import Reader, Row, Transaction
+from fedidoc.storage.trust_lists import grants
+
+REMOVED: Final = "removed"
+SUSPENDED: Final = "suspended"
+STALE: Final = "stale"
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +19,8 @@ class Peer:
     """One server. `issuer_key` (Multikey text, `z6Mk…`) is pinned at first contact and kept.
 
     `reason` is the operator's, or what is wrong and needs the operator ("issuer key changed").
+    `own` says that the operator allowed it; else only the trust lists in `lists` do, and `withheld`
+    says why they do not just now (`removed`, `suspended`, `stale`).
     """
 
     host: str
@@ -26,12 +34,15 @@ class Peer:
     reason: str | None
     created: int
     contacted: int | None
-    issuer_pinned: int | None = None  # since when the key is, where that was noted
+    issuer_pinned: int | None  # since when the key is, where that was noted
+    own: bool
+    withheld: str | None
+    lists: tuple[str, ...]
 
     @property
     def heard(self) -> bool:
         """Whether it is spoken with at all."""
-        return self.policy is not PeerPolicy.BLOCKED
+        return self.policy is not PeerPolicy.BLOCKED and self.withheld != REMOVED
 
     @property
     def trusted(self) -> bool:
@@ -39,10 +50,15 @@ class Peer:
 
         Only once its credential key is pinned: a server that issues none keeps nobody out.
         """
-        return self.heard and self.require_credential and self.issuer_key is not None
+        return (
+            self.heard
+            and self.withheld is None
+            and self.require_credential
+            and self.issuer_key is not None
+        )
 
 
-def _peer_of(row: Row) -> Peer:
+def _peer_of(row: Row, lists: tuple[str, ...]) -> Peer:
     return Peer(
         row["host"],
         PeerPolicy(row["policy"]),
@@ -56,6 +72,9 @@ def _peer_of(row: Row) -> Peer:
         row["created"],
         row["contacted"],
         row["issuer_pinned"],
+        bool(row["own"]),
+        row["withheld"],
+        lists,
     )
 
 
@@ -67,8 +86,13 @@ async def put(
     require_credential: bool,
     reason: str | None,
     now: int,
+    own: bool = True,
 ) -> None:
-    """Set the policy for a host; what was learnt of it (key, inbox, software) is kept."""
+    """Set the operator's policy for a host; what was learnt of it (key, inbox, software) is kept.
+
+    With `own` the operator allows it, whatever lists say; without, a server that only lists allow
+    stays one.
+    """
     await tx.insert_many(
         "peers",
         ("host", "policy", "require_credential", "reason", "created"),
@@ -76,18 +100,47 @@ async def put(
         conflict=(
             "ON CONFLICT (host) DO UPDATE SET policy = excluded.policy,"
             " require_credential = excluded.require_credential, reason = excluded.reason"
+            + (", own = 1, withheld = NULL" if own else "")
         ),
     )
 
 
+async def put_listed(tx: Transaction, host: str, *, require_credential: bool, now: int) -> None:
+    """A server that a trust list allows. One that is there keeps its policy: the operator's."""
+    await tx.insert_many(
+        "peers",
+        ("host", "policy", "require_credential", "created", "own"),
+        [(host, PeerPolicy.ALLOWED.value, int(require_credential), now, 0)],
+        conflict=(
+            "ON CONFLICT (host) DO UPDATE SET require_credential = excluded.require_credential"
+            " WHERE peers.own = 0"
+        ),
+    )
+
+
+async def disown(tx: Transaction, host: str, reason: str | None) -> None:
+    """Forget the operator's own policy for a server: only lists allow it."""
+    await tx.execute(
+        "UPDATE peers SET own = 0, policy = ?, reason = ? WHERE host = ?",
+        (PeerPolicy.ALLOWED.value, reason, host),
+    )
+
+
+async def withhold(tx: Transaction, host: str, why: str | None) -> None:
+    """Withhold trust from a server that only lists allow, or (None) give it again."""
+    await tx.execute("UPDATE peers SET withheld = ? WHERE host = ? AND own = 0", (why, host))
+
+
 async def get(reader: Reader, host: str) -> Peer | None:
     row = await reader.fetch_one("SELECT * FROM peers WHERE host = ?", (host,))
-    return _peer_of(row) if row else None
+    return _peer_of(row, (await grants(reader)).get(host, ())) if row else None
 
 
 async def every(reader: Reader) -> list[Peer]:
     """All peers, blocked ones too, by host."""
-    return [_peer_of(row) for row in await reader.fetch_all("SELECT * FROM peers ORDER BY host")]
+    rows = await reader.fetch_all("SELECT * FROM peers ORDER BY host")
+    given = await grants(reader) if rows else {}
+    return [_peer_of(row, given.get(row["host"], ())) for row in rows]
 
 
 async def learn(
@@ -119,6 +172,17 @@ async def pin_issuer(
         return True
     await flag(tx, host, "Its credential key changed; compare it by telephone and pin it anew.")
     return False
+
+
+async def repin_issuer(
+    tx: Transaction, host: str, uri: str, key_id: str, key: str, *, reason: str, now: int
+) -> None:
+    """Put another key in place of the pinned one, as a trust list has it, and flag it."""
+    await tx.execute(
+        "UPDATE peers SET issuer_uri = ?, issuer_key_id = ?, issuer_key = ?, issuer_pinned = ?,"
+        " reason = ? WHERE host = ?",
+        (uri, key_id, key, now, reason, host),
+    )
 
 
 async def unpin_issuer(tx: Transaction, host: str) -> None:

@@ -28,10 +28,14 @@ _READABLE = (
 _STANDING = (
     "p.deleted IS NULL AND p.id < ? AND EXISTS (SELECT 1 FROM actors a WHERE a.id = p.author_id"
     " AND a.suspended IS NULL AND NOT EXISTS (SELECT 1 FROM peers b WHERE b.host = a.host"
-    " AND b.policy IN ({hidden})))"
+    " AND ({hidden})))"
 )
-_SHOWN = _STANDING.format(hidden=f"'{PeerPolicy.BLOCKED.value}'")
-_HEARD = _STANDING.format(hidden=f"'{PeerPolicy.BLOCKED.value}', '{PeerPolicy.LIMITED.value}'")
+_SHOWN = _STANDING.format(hidden=f"b.policy = '{PeerPolicy.BLOCKED.value}'")
+# A server whose trust is withheld is kept out of everybody's first page like a limited one.
+_HEARD = _STANDING.format(
+    hidden=f"b.withheld IS NOT NULL OR"
+    f" b.policy IN ('{PeerPolicy.BLOCKED.value}', '{PeerPolicy.LIMITED.value}')"
+)
 _MINE = f"(COALESCE(c.specialty, '') = ? OR {_FOLLOWED})"
 
 # CROSS JOIN is a plain join that SQLite does not turn round: `cases` gives the order.

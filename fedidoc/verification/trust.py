@@ -1,5 +1,7 @@
 """Which servers are heard, and which issuers are believed: the operator's list of peers.
 
+Trust lists add servers to it (`subscriptions`); what the operator says of one always comes first.
+
 `Trust` answers from memory, since every request asks it; the list is read again after each change
 made here and every few seconds, since a command may change it from another process.
 """
@@ -42,8 +44,11 @@ class Trust:
     # In memory --------------------------------------------------------------------------------
 
     def policy(self, host: str) -> PeerPolicy | None:
-        """The policy for `host[:port]`; None for a server that nobody allowed."""
+        """The policy for `host[:port]`; None for a server that nobody allowed. One whose trust is
+        withheld is limited at the most."""
         peer = self._peers.get(host)
+        if peer is not None and peer.withheld and peer.policy is PeerPolicy.ALLOWED:
+            return PeerPolicy.LIMITED
         return peer.policy if peer else None
 
     def allows(self, host: str) -> bool:
@@ -54,12 +59,18 @@ class Trust:
     def requires_credential(self, host: str) -> bool:
         """Whether authors on that server count only with a credential; also for unknown ones."""
         peer = self._peers.get(host)
-        return peer is None or peer.require_credential
+        return peer is None or peer.require_credential or peer.withheld is not None
 
     def trusts(self, host: str) -> bool:
         """Whether what is for verified physicians of trusted peers may go there."""
         peer = self._peers.get(host)
         return peer is not None and peer.trusted
+
+    def withholds(self, host: str) -> str | None:
+        """Why a server that lists name is not believed just now (`removed`, `suspended`,
+        `stale`); None if it is, or nobody named it."""
+        peer = self._peers.get(host)
+        return peer.withheld if peer else None
 
     def issuer(self, host: str) -> Issuer | None:
         """The pinned issuer of a server that is heard; None if there is none (yet)."""
@@ -72,7 +83,7 @@ class Trust:
         found = {peer.host: peer for peer in await peers.every(self._db)}
         issuers: dict[str, Issuer] = {}
         for host, peer in found.items():
-            issuer = _issuer_of(peer) if peer.heard else None
+            issuer = _issuer_of(peer) if peer.heard and peer.withheld is None else None
             if issuer is not None:
                 issuers[host] = issuer
         self._peers, self._issuers = found, issuers
@@ -94,9 +105,17 @@ class Trust:
         """Speak with a server from now on, and look it up (a task that is tried until it is up)."""
         return await self._set(host, PeerPolicy.ALLOWED, require_credential, reason, by)
 
-    async def limit(self, host: str, *, reason: str | None = None, by: str) -> Peer:
-        """Speak with a server, but keep it out of everybody's first page."""
-        return await self._set(host, PeerPolicy.LIMITED, None, reason, by)
+    async def limit(
+        self,
+        host: str,
+        *,
+        require_credential: bool | None = None,
+        reason: str | None = None,
+        by: str,
+    ) -> Peer:
+        """Speak with a server, but keep it out of everybody's first page. What was asked of its
+        authors stays as it is, unless it is given."""
+        return await self._set(host, PeerPolicy.LIMITED, require_credential, reason, by)
 
     async def block(self, host: str, *, reason: str | None = None, by: str) -> Peer:
         """Neither hear nor tell a server anything."""
@@ -133,9 +152,12 @@ class Trust:
             known = await peers.get(tx, host)
             if require_credential is None:
                 require_credential = known.require_credential if known else True
+            # Limiting or blocking what a list allows is no leave of the operator's own.
+            own = policy is PeerPolicy.ALLOWED or known is None or known.own
             await peers.put(
-                tx, host, policy, require_credential=require_credential, reason=reason, now=now
-            )
+                tx, host, policy, require_credential=require_credential, reason=reason, now=now,
+                own=own,
+            )  # fmt: skip
             if policy is not PeerPolicy.BLOCKED:
                 await self._look_up(tx, host)
             detail = {"policy": policy.value, "require_credential": require_credential}

@@ -10,6 +10,7 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import replace
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, Final
@@ -48,6 +49,7 @@ _ID: Final = r"(?P<id>[0-9A-Za-z_-]{1,64})"
 _INBOX: Final = re.compile(rf"/inbox|/users/{_USERNAME}/inbox")
 _OPEN: Final = re.compile(
     r"/actor(?P<outbox>/outbox)?|/nodeinfo/(?P<nodeinfo>2\.[01])|/ns/(?P<credentials>credentials/)?v1"
+    r"|(?P<trust>/trust-list)(?:/(?P<sequence>[1-9][0-9]{0,14}))?"
     r"|/\.well-known/(?:webfinger|nodeinfo|host-meta)"
 )
 _ACTOR: Final = re.compile(rf"/users/{_USERNAME}")
@@ -61,7 +63,7 @@ _SIGNED: Final = re.compile(
 _OURS: Final = ("/inbox", "/users/", "/objects/", "/activities/", "/follows/", "/likes/",
                 "/announces/", "/credentials/", "/actor", "/nodeinfo/", "/ns/",
                 "/.well-known/webfinger", "/.well-known/nodeinfo", "/.well-known/host-meta",
-                "/collections/")  # fmt: skip
+                "/collections/", "/trust-list")  # fmt: skip
 
 
 # Every header costs the server time for every activity: the peer reads the status and no more.
@@ -150,7 +152,8 @@ class Protocol:
         if page := self._page_for(path, headers):
             await _redirect(send, scope, page)
             return
-        await _send(send, await self._answer(scope, path, target, headers), scope)
+        answer = await self._answer(scope, path, target, headers)
+        await _send(send, _unless_known(answer, headers), scope)
 
     def _read_head(self, scope: Scope) -> tuple[str, str, Headers]:
         """Path, path with query, and headers, as they stood in the request."""
@@ -212,6 +215,8 @@ class Protocol:
             return None
         if actor := _ACTOR.fullmatch(path):
             return f"/@{actor['username']}"
+        if path == "/trust-list":
+            return "/trust"
         found = _SIGNED.fullmatch(path)
         if found and found["id"] and not found["context"]:
             return f"/cases/{found['id']}"
@@ -264,6 +269,9 @@ class Protocol:
             return self._reading.credential_context()
         if path == "/ns/v1":
             return self._reading.namespace()
+        if part["trust"]:
+            sequence = part["sequence"]
+            return await self._reading.trust_list(int(sequence) if sequence else None)
         if path == "/.well-known/nodeinfo":
             return self._reading.nodeinfo_links()
         if path == "/.well-known/host-meta":
@@ -346,6 +354,16 @@ async def _read_body(receive: Receive, headers: Headers) -> bytes:
         raise _Refusal(408, "The body took too long.", (b"connection", b"close")) from None
 
 
+def _unless_known(answer: Answer, headers: Headers) -> Answer:
+    """304 for who has the very same already (RFC 9110 section 13.1.2)."""
+    if answer.etag:
+        known = ",".join(value for name, value in headers if name == "if-none-match")
+        tags = {tag.strip().removeprefix("W/") for tag in known.split(",")}
+        if answer.etag in tags or "*" in tags:
+            return replace(answer, status=304, body=b"")
+    return answer
+
+
 def _wants_page(headers: Headers) -> bool:
     accept = ",".join(value for name, value in headers if name == "accept").lower()
     return (
@@ -397,6 +415,8 @@ async def _send(
         (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
         *more,
     ]
+    if answer.etag:
+        headers.append((b"etag", answer.etag.encode()))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     body = b"" if scope["method"] == "HEAD" else answer.body
     await send({"type": "http.response.body", "body": body})

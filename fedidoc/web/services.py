@@ -26,9 +26,11 @@ from fedidoc.verification.exclusions import Exclusions
 from fedidoc.verification.lifetimes import Lifetimes
 from fedidoc.verification.mailbox import Mailboxes
 from fedidoc.verification.policy import Policy
+from fedidoc.verification.publishing import Publishing
 from fedidoc.verification.recheck import Recheck
 from fedidoc.verification.review import Review
 from fedidoc.verification.specialties import Specialties
+from fedidoc.verification.subscriptions import Subscriptions
 from fedidoc.verification.trust import Trust
 from fedidoc.verification.vouches import Vouches
 
@@ -54,6 +56,8 @@ class Services:
     documents: Documents
     vouches: Vouches
     trust: Trust
+    subscriptions: Subscriptions
+    publishing: Publishing
     cases: Cases
     drafts: Drafts
     media: Pictures

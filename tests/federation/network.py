@@ -36,7 +36,7 @@ from fedidoc.clinical.media import Pictures
 from fedidoc.clinical.moves import Moves
 from fedidoc.clinical.reports import Reports
 from fedidoc.clock import FrozenClock
-from fedidoc.config import Config, Federation, Instance, Secrets, Server
+from fedidoc.config import Config, Federation, Instance, Secrets, Server, TrustListRules
 from fedidoc.federation.badges import Badges
 from fedidoc.federation.copying import Copying
 from fedidoc.federation.expansion import Expansion
@@ -50,6 +50,8 @@ from fedidoc.federation.reading import Reading
 from fedidoc.federation.remote import Remote
 from fedidoc.federation.rounds import Rounds
 from fedidoc.federation.signing import InstanceSigner, SigningKeys
+from fedidoc.federation.subscribing import KIND as SUBSCRIBING
+from fedidoc.federation.subscribing import Subscribing
 from fedidoc.federation.tasks import Acquaintance, Tasks
 from fedidoc.federation.urls import Urls
 from fedidoc.jobs import Lane, Runner
@@ -62,7 +64,9 @@ from fedidoc.verification.credentials import Credentials
 from fedidoc.verification.lifetimes import Lifetimes
 from fedidoc.verification.listings import Registers
 from fedidoc.verification.policy import Policy
+from fedidoc.verification.publishing import Publishing
 from fedidoc.verification.review import Review
+from fedidoc.verification.subscriptions import Subscriptions
 from fedidoc.verification.trust import Trust
 from fedidoc.web import server
 from fedidoc.web.protocol import Protocol, Receive, Scope, Send
@@ -175,13 +179,16 @@ class Node:
             SigningKeys(self.db, self.vault),
         )  # fmt: skip
         self.tasks = Tasks(self.db, self.clock)
+        self.publishing = Publishing(self.db, self.clock, self.urls, name=self.name)
+        self._subscribe({})
+        self.tasks.add(SUBSCRIBING, lambda name, detail: self.subscribing.visit(name, detail))
         Acquaintance(self.db, self.clock, self.peering, self.remote).register(self.tasks)
         self.rounds = Rounds(self.db, self.clock, self.trust, badges, self.remote)
         self.rounds.register(self.tasks)
         Copying(self.pictures, self.fetcher, self.trust).register(self.tasks)
         self.reading = Reading(
             self.db, self.clock, self.urls, self.trust, self.keyring, self.publications,
-            self.credentials, media_folder=self.config.media_folder,
+            self.credentials, self.publishing, media_folder=self.config.media_folder,
         )  # fmt: skip
         self.app = Protocol(self.inbox, self.reading, self.urls, self.clock, _nothing_else)
         self.runner = Runner(
@@ -195,6 +202,18 @@ class Node:
                 Lane("delivery", self.outbox.send, slots=8),
             ],
         )
+
+    async def configure(self, rules: dict[str, TrustListRules]) -> None:
+        """Start again with these trust lists in the configuration."""
+        self._subscribe(rules)
+        await self.subscriptions.begin()
+        await self.subscribing.seed()
+
+    def _subscribe(self, rules: dict[str, TrustListRules]) -> None:
+        self.subscriptions = Subscriptions(
+            self.db, self.clock, self.trust, rules, own_host=self.domain
+        )
+        self.subscribing = Subscribing(self.db, self.clock, self.fetcher, self.subscriptions)
 
     @property
     def domain(self) -> str:

@@ -34,7 +34,9 @@ from fedidoc.storage.actors import RemoteProfile
 from fedidoc.storage.engine import Transaction
 from fedidoc.verification.audit import Audit
 from fedidoc.verification.dossiers import Dossiers
+from fedidoc.verification.publishing import Publishing
 from fedidoc.verification.specialties import Specialties
+from fedidoc.verification.subscriptions import Subscriptions
 from fedidoc.verification.trust import Trust
 from fedidoc.web.pages import create_pages
 from fedidoc.web.services import Services
@@ -199,6 +201,8 @@ async def site(house: House, tmp_path: Path) -> AsyncIterator[Site]:
         documents=house.documents(config, clean),
         vouches=house.vouches(config, notify_about),
         trust=trust,
+        subscriptions=Subscriptions(db, clock, trust, {}, own_host=urls.authority),
+        publishing=Publishing(db, clock, urls, name=config.instance.name),
         cases=Cases(db, clock, urls, pictures),
         drafts=Drafts(db, clock, house.vault),
         media=pictures,

@@ -8,6 +8,7 @@ from quart import Blueprint
 
 from fedidoc.errors import BadInput, NotFound
 from fedidoc.model import PeerPolicy
+from fedidoc.verification.trust_status import effect_on
 from fedidoc.web import forms, gate
 from fedidoc.web.gate import Response
 from fedidoc.web.render import page
@@ -31,6 +32,14 @@ POLICIES: Final = (
         "Blocked",
         "Neither heard nor told anything. What came from it before stays.",
     ),
+)
+
+# For a server that is on a list, or that only lists allowed.
+DEFERRED: Final = "deferred"
+BY_LIST: Final = Choice(
+    DEFERRED,
+    "As trust lists have it",
+    "Allowed while a list that is followed here names it, and no longer.",
 )
 
 
@@ -59,14 +68,22 @@ async def look(host: str) -> Response:
     gate.steward()
     for peer in await gate.services().trust.peers():
         if peer.host == host:
+            listed = bool(peer.lists) or not peer.own
+            by_list = not peer.own and peer.policy is PeerPolicy.ALLOWED
             form = forms.filled(
                 {
-                    "policy": peer.policy.value,
+                    "policy": DEFERRED if by_list else peer.policy.value,
                     "believed": "yes" if peer.require_credential else "",
                     "reason": peer.reason or "",
                 }
             )
-            return await page("admin/peer.html", form=form, peer=peer, policies=POLICIES)
+            return await page(
+                "admin/peer.html",
+                form=form,
+                peer=peer,
+                effect=effect_on(peer),
+                policies=(BY_LIST, *POLICIES) if listed else POLICIES,
+            )
     raise NotFound
 
 
@@ -79,14 +96,15 @@ async def change(host: str) -> Response:
     policy = form.get("policy")
     if host not in {peer.host for peer in await trust.peers()}:
         raise NotFound
+    needs = form.ticked("believed")
     if policy == PeerPolicy.BLOCKED:
         await trust.block(host, reason=reason, by=account.id)
-    elif policy in (PeerPolicy.ALLOWED, PeerPolicy.LIMITED):
-        await trust.allow(
-            host, require_credential=form.ticked("believed"), reason=reason, by=account.id
-        )
-        if policy == PeerPolicy.LIMITED:
-            await trust.limit(host, reason=reason, by=account.id)
+    elif policy == PeerPolicy.LIMITED:
+        await trust.limit(host, require_credential=needs, reason=reason, by=account.id)
+    elif policy == PeerPolicy.ALLOWED:
+        await trust.allow(host, require_credential=needs, reason=reason, by=account.id)
+    elif policy == DEFERRED:
+        await gate.services().subscriptions.defer(host, reason=reason, by=account.id)
     else:
         raise BadInput("Choose a policy.")
     return gate.go("/admin/peers", "peer")
@@ -94,5 +112,8 @@ async def change(host: str) -> Response:
 
 async def _overview(form: forms.Form, status: int = 200) -> Response:
     return await page(
-        "admin/peers.html", status=status, form=form, peers=await gate.services().trust.peers()
+        "admin/peers.html",
+        status=status,
+        form=form,
+        peers=[(peer, effect_on(peer)) for peer in await gate.services().trust.peers()],
     )

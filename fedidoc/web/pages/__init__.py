@@ -5,8 +5,9 @@ from __future__ import annotations
 from quart import Quart, Response, request
 
 from fedidoc.web import gate, render, theme
-from fedidoc.web.admin import audit, calendar, documents, flags, peers, reports, reviews
+from fedidoc.web.admin import audit, calendar, documents, flags, peers, reports, reviews, trust
 from fedidoc.web.pages import (
+    accreditation,
     drafts,
     entrance,
     failures,
@@ -54,9 +55,9 @@ def create_pages(services: Services) -> Quart:
     app.after_request(gate.seal)
     failures.register(app)
     for room in (
-        drafts, entrance, home, media, membership, moving, people, proofs, renewal, safety,
-        settings, sso, threads, vouching, writing, audit, calendar, documents, flags, peers,
-        reports, reviews,
+        accreditation, drafts, entrance, home, media, membership, moving, people, proofs, renewal,
+        safety, settings, sso, threads, vouching, writing, audit, calendar, documents, flags, peers,
+        reports, reviews, trust,
     ):  # fmt: skip
         app.register_blueprint(room.blueprint)
     colours = theme.stylesheet(config.instance.accent)
