@@ -81,15 +81,17 @@ async def with_npi(reader: Reader, npi: str) -> list[ExclusionRow]:
     return [ExclusionRow(*row) for row in rows]
 
 
-async def with_surnames(reader: Reader, surnames: Collection[str]) -> list[ExclusionRow]:
-    """Those whose folded surname is one of a few, or has one of them as a part of a double name; at
-    most 2,000, more than any surname has."""
+async def with_surnames(
+    reader: Reader, surnames: Collection[str], *, state: str, born: str
+) -> list[ExclusionRow]:
+    """Those of a state, or born on a day, whose folded surname is one of a few or has one of them
+    as a part of a double name; at most 2,000, more than there are of any surname in one state."""
     where, params = among("surname", surnames)
     part, parts = among("word", surnames)
     rows = await reader.fetch_all(
-        f"SELECT {_COLUMNS} FROM exclusions WHERE {where}"
-        f" OR id IN (SELECT exclusion_id FROM exclusion_surnames WHERE {part})"
-        " ORDER BY id LIMIT 2000",
-        (*params, *parts),
+        f"SELECT {_COLUMNS} FROM exclusions"
+        f" WHERE ({where} OR id IN (SELECT exclusion_id FROM exclusion_surnames WHERE {part}))"
+        " AND ((state = ? AND state <> '') OR (born = ? AND born <> '')) ORDER BY id LIMIT 2000",
+        (*params, *parts, state, born),
     )
     return [ExclusionRow(*row) for row in rows]

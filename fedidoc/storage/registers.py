@@ -73,8 +73,9 @@ async def find_nppes(reader: Reader, npi: str) -> NppesRow | None:
 
 
 async def has_nppes(reader: Reader) -> bool:
-    """Whether any NPPES row was imported."""
-    return await reader.fetch_value("SELECT 1 FROM nppes LIMIT 1") is not None
+    """Whether any NPPES row was imported; the list of deactivated numbers alone is none."""
+    found = await reader.fetch_value("SELECT 1 FROM nppes WHERE entity_type <> '' LIMIT 1")
+    return found is not None
 
 
 class NuccRow(NamedTuple):

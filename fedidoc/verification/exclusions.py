@@ -109,7 +109,10 @@ class Exclusions:
             self._reader, claim.npi
         )] if claim.npi else []  # fmt: skip
         known = {hit.reference for hit in hits}
-        for row in await table.with_surnames(self._reader, surnames_in(claim.legal_name)):
+        surnames = surnames_in(claim.legal_name)
+        for row in await table.with_surnames(
+            self._reader, surnames, state=claim.state, born=claim.birth_date
+        ):
             if row.id not in known and _may_be(row, claim):
                 hits.append(_hit(row, claim, certain=False))
         return tuple(sorted(hits, key=lambda h: (not h.certain, not h.holds, h.date)))

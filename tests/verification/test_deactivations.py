@@ -162,8 +162,13 @@ LAUGHS = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;"><!ENTITY c SYST
 
 
 @pytest.mark.parametrize("place", ["head", "strings_head"])
-def test_a_workbook_with_a_document_type_is_refused(tmp_path: Path, place: str) -> None:
-    book = workbook(tmp_path / "x.xlsx", [HEADER], **{place: LAUGHS})  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    "declared", [LAUGHS, '<!DOCTYPE x SYSTEM "file:///etc/passwd">'], ids=["entities", "bare"]
+)
+def test_a_workbook_with_a_document_type_is_refused(
+    tmp_path: Path, place: str, declared: str
+) -> None:
+    book = workbook(tmp_path / "x.xlsx", [HEADER], **{place: declared})  # type: ignore[arg-type]
     with pytest.raises(BadInput, match="document type"):
         list(read_sheet(book))
 

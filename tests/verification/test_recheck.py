@@ -302,3 +302,19 @@ async def test_only_other_reviewers_settle(house: House) -> None:
             await house.recheck.settle(flag.id, rita, note)
     with pytest.raises(NotFound):
         await house.recheck.settle("nothing", rita, "what")
+
+
+async def test_who_was_suspended_while_a_service_was_asked_is_left_alone(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put_register_row(house)
+    _, rita, _ = await verified(house)
+    await put_register_row(house, updated="2026-01-01", deactivated="2026-02-03")
+
+    async def suspend(_: object) -> None:
+        await house.accounts.suspend("anna", reason="On leave.", by="operator")
+
+    monkeypatch.setattr(house.registers, "refresh", suspend)
+    await house.recheck.look_again()
+    assert await causes(house, rita) == []
+    assert await standing(house) is Standing.SUSPENDED
