@@ -207,4 +207,5 @@ def _issuer_of(peer: Peer) -> Issuer | None:
     if own is None or own[1] != peer.host or origin(peer.issuer_key_id) != own:
         log.warning("issuer_elsewhere", host=peer.host)
         return None
-    return Issuer(peer.host, peer.issuer_uri, peer.issuer_key_id, key, peer.issuer_pinned)
+    by = "" if peer.own else " and ".join(peer.lists)
+    return Issuer(peer.host, peer.issuer_uri, peer.issuer_key_id, key, peer.issuer_pinned, by)

@@ -160,6 +160,16 @@ async def test_the_badge_of_somebody_on_another_server(site: Site) -> None:
     assert "did not see the licence itself" in page.main.text
     raw = await bela.get(f"/badge/{actor_id}/credential")
     assert raw.html.encode() == document
+    # Trusted on the word of a trust list, and not of the operator: the page says so.
+    async with site.house.db.transaction() as tx:
+        await tx.execute("UPDATE peers SET own = 0")
+        await tx.execute(
+            "INSERT INTO trust_grants (subscription, host, since) VALUES (?, ?, 1)",
+            ("cardiology", "society.example"),
+        )
+    await site.trust.refresh()
+    listed = await bela.get(f"/badge/{actor_id}")
+    assert "on the word of the trust list cardiology" in listed.main.text
     # It is shown as it is now, whatever was concluded when it was last looked at.
     site.house.clock.advance(4 * DAY)
     bela = await site.log_in("bela")
