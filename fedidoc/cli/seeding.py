@@ -19,7 +19,7 @@ from fedidoc.cli.console import Refused
 from fedidoc.clinical.drafting import CaseDraft
 from fedidoc.config import Config
 from fedidoc.model import Account, Audience, FollowState, Post, Role
-from fedidoc.storage import cases
+from fedidoc.storage import cases, queues
 from fedidoc.verification import nppes
 from fedidoc.verification.claims import Claim
 
@@ -51,6 +51,9 @@ async def fill(plan: dict[str, Any], configs: Sequence[Config]) -> None:
         for rooms, of in ((hospital, plan["hospital"]), (society, plan["society"])):
             for member in of["members"]:
                 members[member["username"]] = await _join(rooms, member, plan["password"])
+        # What happened so far is told to nobody: told to a server that does not hear this one yet,
+        # it would be put off, and all that comes later would wait behind it.
+        await _await_silence(hospital, society)
         await _ally(hospital, society)
         await _ally(society, hospital)
         await _await_peers(hospital, society)
@@ -86,6 +89,16 @@ async def _join(rooms: app.Rooms, member: dict[str, Any], password: str) -> Memb
 
 async def _ally(rooms: app.Rooms, other: app.Rooms) -> None:
     await rooms.services.trust.allow(other.services.config.domain, by=BY)
+
+
+async def _await_silence(*both: app.Rooms) -> None:
+    """Until both have told what there was to tell."""
+    for rooms in both:
+
+        async def silent(rooms: app.Rooms = rooms) -> bool:
+            return (await queues.counts(rooms.db))["events"]["waiting"] == 0
+
+        await _until(silent, "the instances to work off their events")
 
 
 async def _await_peers(*both: app.Rooms) -> None:
