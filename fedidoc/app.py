@@ -22,6 +22,7 @@ from aiohttp.abc import ResolveResult
 
 from fedidoc import __version__
 from fedidoc.accounts import Accounts
+from fedidoc.accounts.activation import Activation
 from fedidoc.accounts.mapping import check_rules
 from fedidoc.accounts.passes import Passes
 from fedidoc.accounts.provider import Provider
@@ -64,6 +65,7 @@ from fedidoc.jobs import Lane, Runner
 from fedidoc.log import Log
 from fedidoc.mail import MailRoom, Postbox
 from fedidoc.model import NotificationKind
+from fedidoc.pseudonymity import daily_batch, open_pseudonyms
 from fedidoc.storage import actors, keys
 from fedidoc.storage.engine import Database, Transaction
 from fedidoc.storage.migrate import migrate, pending
@@ -108,6 +110,7 @@ class Rooms:
     tasks: Tasks
     runner: Runner
     urls: Urls
+    activation: Activation
 
 
 class _Bell:
@@ -303,8 +306,9 @@ async def _furnish(
     Copying(pictures, fetcher, trust).register(tasks)
     subscribing = Subscribing(db, clock, fetcher, subscriptions)
     subscribing.register(tasks)
+    activation = daily_batch(config, db, clock, vault, urls, pictures)
     housekeeping = Housekeeping(
-        db, clock, review, lifetimes, pictures, mailboxes, documents, recheck
+        db, clock, review, lifetimes, pictures, mailboxes, documents, recheck, activation
     )
     housekeeping.register(tasks)
     runner = Runner(
@@ -351,6 +355,7 @@ async def _furnish(
         remote=remote,
         dossiers=Dossiers(db, clock, credentials, trust),
         lifetimes=lifetimes,
+        nyms=open_pseudonyms(config, db, clock, vault, urls, credentials, wake, stack),
     )
     await rounds.seed()
     await subscriptions.begin()
@@ -358,7 +363,7 @@ async def _furnish(
     await housekeeping.seed()
     await review.standings.follow_policy()
     await review.remember_licences()
-    return Rooms(config, db, services, inbox, reading, subscribing, tasks, runner, urls)
+    return Rooms(config, db, services, inbox, reading, subscribing, tasks, runner, urls, activation)
 
 
 class _VettedNames(PinnedResolver):

@@ -67,6 +67,26 @@ class Clock:
 
 
 @dataclass
+class DayClock(Clock):
+    """Another clock, no finer than a day (UTC), or than a month: for what pseudonyms write.
+
+    Its sortable ids begin with that day too, so that neither time nor id says when in it.
+    """
+
+    exact: Clock
+    months: bool = False
+
+    def now(self) -> int:
+        moment = self.exact.now()
+        if not self.months:
+            return moment - moment % DAY
+        first = datetime.fromtimestamp(moment // 1000, UTC).replace(
+            day=1, hour=0, minute=0, second=0, microsecond=0
+        )
+        return int(first.timestamp() * 1000)
+
+
+@dataclass
 class FrozenClock(Clock):
     """A clock that moves only when told: `clock.advance(DAY)`."""
 

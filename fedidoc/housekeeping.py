@@ -1,10 +1,13 @@
-"""What an instance does by itself every hour: end what has run out, forget what is done."""
+"""What an instance does by itself: every hour end what has run out and forget what is done, once a
+day open the pseudonyms that wait."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from fedidoc.accounts.activation import KIND as PSEUDONYMS
+from fedidoc.accounts.activation import Activation
 from fedidoc.clinical.media import Pictures
 from fedidoc.clock import DAY, HOUR, Clock
 from fedidoc.federation.tasks import Tasks
@@ -25,7 +28,8 @@ _REMEMBER_IDS = 30 * DAY
 
 
 class Housekeeping:
-    """The tasks of that kind, and the comparison of members with the registers."""
+    """The tasks of that kind, the comparison of members with the registers, and the daily batch of
+    pseudonyms."""
 
     KIND = "housekeeping"
 
@@ -39,6 +43,7 @@ class Housekeeping:
         mailboxes: Mailboxes,
         documents: Documents,
         recheck: Recheck,
+        activation: Activation,
     ) -> None:
         self._db = db
         self._clock = clock
@@ -49,15 +54,24 @@ class Housekeeping:
         self._mailboxes = mailboxes
         self._documents = documents
         self._recheck = recheck
+        self._activation = activation
 
     def register(self, tasks: Tasks) -> None:
         tasks.add(self.KIND, self.keep)
         tasks.add(RECHECK, self._recheck.work)
+        tasks.add(PSEUDONYMS, self.open_pseudonyms)
 
     async def seed(self) -> None:
+        batch = self._activation.next_batch()
         async with self._db.transaction() as tx:
             for kind in (self.KIND, RECHECK):
                 await queues.put_task(tx, kind, "all", {}, self._clock.now() + HOUR)
+            await queues.put_task(tx, PSEUDONYMS, "all", {}, batch)
+
+    async def open_pseudonyms(self, subject: str, detail: Mapping[str, Any]) -> int:
+        if self._activation.enabled:
+            await self._activation.run()
+        return self._activation.next_batch()
 
     async def keep(self, subject: str, detail: Mapping[str, Any]) -> int:
         now = self._clock.now()
@@ -67,6 +81,8 @@ class Housekeeping:
         await self._pictures.sweep()
         await self._documents.sweep()
         await self._mailboxes.forget()
+        if self._activation.enabled:
+            await self._activation.settle(whole=False)
         async with self._db.transaction() as tx:
             await people.delete_expired_sessions(tx, now)
             await logins.forget_expired(tx, now)

@@ -132,6 +132,8 @@ class Badge:
     checked: int | None = None
     credential: str | None = None  # its URL
     valid_from: int | None = None
+    sealed: bool = False
+    """A pseudonym: the issuer verified who it is, and holds that sealed."""
 
 
 NO_BADGE: Final = Badge(False, "No credential was presented.")
@@ -163,6 +165,8 @@ class Actor:
     refreshed: int
     suspended: int | None = None
     deleted: int | None = None
+    pseudonymous: bool = False
+    """A verified pseudonym of this instance. Of one elsewhere `badge.sealed` says so."""
 
     @property
     def handle(self) -> str:
@@ -188,6 +192,8 @@ class Account:
     created: int
     level: str | None = None
     rights: frozenset[Right] = frozenset()
+    pseudonymous: bool = False
+    """A pseudonym's own account; no account of a person has its id."""
 
     @property
     def verified(self) -> bool:

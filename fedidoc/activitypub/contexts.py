@@ -18,6 +18,7 @@ NAMESPACE: Final = "https://w3id.org/fedidoc/v1#"
 
 _CASE_TERMS: Final[dict[str, Any]] = {
     "credential": {"@id": "fedidoc:credential", "@type": "@id"},
+    "pseudonymous": "fedidoc:pseudonymous",
     "case": "fedidoc:case",
     "specialty": "fedidoc:specialty",
     "code": "fedidoc:code",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from pathlib import Path
 
 import click
 
-from fedidoc import config
+from fedidoc import app, config
 from fedidoc.cli import installation
 from fedidoc.cli.console import Console, Refused, common, pass_console
 from fedidoc.clock import Clock
@@ -26,6 +27,8 @@ from fedidoc.storage import backup as storage
 def backup(console: Console, file: Path, include_config: bool) -> None:
     """Save database and pictures to FILE (.tar.gz), while the server runs."""
     settings = console.config()
+    if settings.pseudonyms.threshold:
+        asyncio.run(_settle(settings))
     place = _place(settings, console.path if include_config else None)
     contents = storage.save(place, file.absolute(), now_ms=Clock().now())
     console.record(
@@ -34,6 +37,12 @@ def backup(console: Console, file: Path, include_config: bool) -> None:
     )
     if not include_config:
         console.say("[secrets] key is not inside; without it the backup cannot be used.")
+
+
+async def _settle(settings: config.Config) -> None:
+    """What pseudonyms did today still has its order in the database: not in a backup."""
+    async with app.build_rooms(settings) as rooms:
+        await rooms.activation.settle()
 
 
 @click.command()

@@ -7,6 +7,8 @@ import click
 from fedidoc import app
 from fedidoc.cli.console import Console, common, pass_console, run_async
 from fedidoc.clock import iso
+from fedidoc.errors import NotFound
+from fedidoc.storage import actors, moderation
 from fedidoc.storage.peers import Peer
 from fedidoc.verification.trust_status import effect_on
 
@@ -111,6 +113,49 @@ async def list_peers(console: Console) -> None:
             COLUMNS,
             empty="No server is allowed yet: fedidoc peer allow DOMAIN.",
         )
+
+
+@click.group()
+@common
+def actor() -> None:
+    """People of other servers, one by one."""
+
+
+@actor.command(name="block")
+@click.argument("handle", metavar="@NAME@DOMAIN")
+@click.option("--reason", required=True, help="For the audit log.")
+@common
+@pass_console
+@run_async
+async def block_actor(console: Console, handle: str, reason: str) -> None:
+    """Neither hear nor show one person or pseudonym of another server."""
+    await _set_blocked(console, handle, reason, blocked=True)
+
+
+@actor.command(name="unblock")
+@click.argument("handle", metavar="@NAME@DOMAIN")
+@click.option("--reason", required=True, help="For the audit log.")
+@common
+@pass_console
+@run_async
+async def unblock_actor(console: Console, handle: str, reason: str) -> None:
+    """Hear and show them again."""
+    await _set_blocked(console, handle, reason, blocked=False)
+
+
+async def _set_blocked(console: Console, handle: str, reason: str, *, blocked: bool) -> None:
+    name, _, host = handle.removeprefix("@").partition("@")
+    async with app.build_rooms(console.config()) as rooms:
+        now = rooms.services.clock.now()
+        async with rooms.db.transaction() as tx:
+            found = await actors.by_handle(tx, name, host.lower())
+            if found is None or found.local:
+                raise NotFound("Nobody of that handle is known here from another server.")
+            await actors.set_suspended(tx, found.id, now if blocked else None)
+            action = "actor_blocked" if blocked else "actor_unblocked"
+            await moderation.append(tx, now, BY, action, found.uri, {"reason": reason[:1000]})
+        state = "blocked" if blocked else "heard again"
+        console.record({"handle": found.handle, "blocked": blocked}, f"{found.handle} is {state}.")
 
 
 def _record(known: Peer) -> dict[str, object]:

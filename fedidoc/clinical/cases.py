@@ -16,9 +16,10 @@ from fedidoc.clinical.drafting import AGE_BANDS, SEXES, CaseDraft, ClearedCase
 from fedidoc.clinical.incoming import Incoming, RemotePost
 from fedidoc.clinical.media import Pictures
 from fedidoc.clinical.moves import check_here
+from fedidoc.clinical.pseudonyms import audience_of, may_open
 from fedidoc.clinical.reading import Copy, Reading, Thread, readable, viewer_of
 from fedidoc.clinical.writing import Places, Writing
-from fedidoc.clock import SECOND, Clock
+from fedidoc.clock import DAY, SECOND, Clock
 from fedidoc.errors import BadInput, Conflict, NotFound
 from fedidoc.model import (
     Account,
@@ -50,6 +51,8 @@ class Cases(Reading, Incoming, Writing):
     urls: Places
     media: Pictures
     wake: Callable[[str], None] = lambda queue: None
+    due: Callable[[], int | None] = lambda: None
+    """When (ms) the next event leaves for other servers; None for at once."""
 
     # Writing --------------------------------------------------------------------------------
 
@@ -61,6 +64,7 @@ class Cases(Reading, Incoming, Writing):
         viewer = viewer_of(account, Right.OPEN)
         if draft.once and (before := await cases.by_once(self.db, viewer.actor_id, draft.once)):
             return before
+        may_open(account, draft.audience)
         cleared = drafting.clear_case(draft)
         now, post_id = self.clock.now(), self.clock.sortable_id()
         words = "\n".join((cleared.fields.presentation, cleared.fields.findings,
@@ -118,8 +122,9 @@ class Cases(Reading, Incoming, Writing):
             reply_id,
             PostKind.REPLY,
             viewer,
-            Audience.DIRECT if direct else root.audience,
-            now,
+            audience_of(account, Audience.DIRECT if direct else root.audience),
+            # Not before what it answers: clocks differ, and a pseudonym's says only the day.
+            max(now, min(parent.published + SECOND, now + DAY)),
             html=html,
             source=source,
             parent=parent,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from fedidoc.clinical.pseudonyms import may_follow
 from fedidoc.clinical.reading import viewer_of
 from fedidoc.clock import Clock
 from fedidoc.errors import BadInput, Forbidden, NotFound
@@ -54,6 +55,7 @@ class Follows:
     async def follow(self, account: Account, actor: Actor) -> Follow:
         """Follow somebody, or ask to; the follow that is there already, if one is."""
         me = viewer_of(account).actor_id
+        may_follow(account)
         if actor.id == me:
             raise BadInput("This is you.")
         if actor.kind is ActorKind.INSTANCE or actor.deleted or actor.suspended:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fedidoc.clinical import phi, text
+from fedidoc.clinical import avatars, phi, text
 from fedidoc.clock import Clock
 from fedidoc.errors import BadInput, NotFound
 from fedidoc.model import Account, Actor, ClearedText, Event, EventKind, Page, Post
-from fedidoc.storage import actors, directory, queues, spans
+from fedidoc.storage import actors, directory, keys, queues, spans
 from fedidoc.storage.engine import Database
 
 NAME_LIMIT = 100
@@ -53,6 +54,14 @@ class Profiles:
             if was and last is not None:
                 found[post.id] = last
         return found
+
+    async def avatar(self, username: str) -> bytes:
+        """The picture of a pseudonym here (PNG), made of its public key; NotFound for others."""
+        actor = await actors.local_by_username(self.db, username)
+        if actor is None or not actor.pseudonymous or actor.deleted is not None:
+            raise NotFound
+        public = (await keys.keys_of(self.db, actor.id))[keys.KeyUse.ED25519].public
+        return await asyncio.to_thread(avatars.draw, public.encode())
 
     async def summary(self, account: Account) -> str:
         """What the member wrote about themselves, for the form."""

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from fedidoc.clinical import blocks
 from fedidoc.clinical.audience import Viewer, may_announce, may_change
+from fedidoc.clinical.pseudonyms import may_pass_on
 from fedidoc.clinical.reading import readable, viewer_of
 from fedidoc.clock import Clock
 from fedidoc.errors import Forbidden, NotFound
@@ -57,6 +58,7 @@ class Writing:
     clock: Clock
     urls: Places
     wake: Callable[[str], None]
+    due: Callable[[], int | None]
 
     # Thanking and passing on ------------------------------------------------------------------
 
@@ -81,6 +83,8 @@ class Writing:
 
     async def _give(self, account: Account, post_id: str, what: _Reaction) -> None:
         viewer = viewer_of(account)
+        if what is _PASSING_ON:
+            may_pass_on(account)
         async with self.db.transaction() as tx:
             post = await readable(tx, viewer, post_id)
             if post.author.id == viewer.actor_id or post.deleted is not None:
@@ -201,4 +205,4 @@ class Writing:
         event = Event(
             self.clock.sortable_id(), kind, viewer.actor_id, subject, self.clock.now(), detail or {}
         )
-        await queues.put_event(tx, event)
+        await queues.put_event(tx, event, due=self.due())

@@ -31,6 +31,8 @@ from fedidoc.config.sections import (
     Mail,
     MediaFolder,
     Membership,
+    OfficerKey,
+    PseudonymRules,
     RegisterFile,
     RegisterService,
     ReviewRules,
@@ -58,6 +60,8 @@ __all__ = [
     "Mail",
     "MediaFolder",
     "Membership",
+    "OfficerKey",
+    "PseudonymRules",
     "RegisterFile",
     "RegisterService",
     "ReviewRules",
@@ -90,6 +94,7 @@ _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 NAMED: dict[str, type[Any]] = {
     "registers": RegisterFile,
     "levels": LevelRules,
+    "officers": OfficerKey,
     "review_templates": ReviewTemplate,
     "trust_lists": TrustListRules,
 }
@@ -109,6 +114,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "identity_provider": IdentityProvider,
     "verification": VerificationRules,
     "nppes_api": RegisterService,
+    "pseudonyms": PseudonymRules,
     "log": Logging,
 }
 

@@ -193,6 +193,20 @@ class TrustListRules:
 
 
 @dataclass(frozen=True)
+class PseudonymRules:
+    threshold: int = 0
+    crowd: int = 20
+    hour: int = 3
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class OfficerKey:
+    key: str
+    organisation: str = ""
+
+
+@dataclass(frozen=True)
 class Logging:
     level: str = "info"
 
@@ -215,9 +229,11 @@ class Config:
     identity_provider: IdentityProvider = IdentityProvider()
     verification: VerificationRules = VerificationRules()
     nppes_api: RegisterService = RegisterService()
+    pseudonyms: PseudonymRules = PseudonymRules()
     log: Logging = Logging()
     registers: dict[str, RegisterFile] = field(default_factory=dict)
     levels: dict[str, LevelRules] = field(default_factory=dict)
+    officers: dict[str, OfficerKey] = field(default_factory=dict)
     review_templates: dict[str, ReviewTemplate] = field(default_factory=dict)
     trust_lists: dict[str, TrustListRules] = field(default_factory=dict)
     folder: Path = Path()

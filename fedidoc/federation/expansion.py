@@ -282,9 +282,9 @@ class Expansion:
             created=event.at,
         )
         places = ((inbox, _host(inbox)) for inbox in inboxes if not self._urls.is_ours(inbox))
-        return Expanded(
-            activity, tuple((inbox, host) for inbox, host in places if self._trust.allows(host))
-        )
+        # What a pseudonym does stays in the verified network, whatever it answers or likes.
+        fits = self._trust.trusts if event.actor.pseudonymous else self._trust.allows
+        return Expanded(activity, tuple((inbox, host) for inbox, host in places if fits(host)))
 
 
 def _host(url: str) -> str:

@@ -129,6 +129,8 @@ class Reading:
         actor = await actors.local_by_username(self._db, username)
         if actor is None or actor.suspended is not None or actor.username != username:
             return NOWHERE
+        if reader is not None and not self._is_open_to(actor, reader):
+            return NOWHERE
         if actor.deleted is not None:
             return _activity(build.gone(actor.uri, actor.deleted), status=410)
         if reader is None:
@@ -140,7 +142,8 @@ class Reading:
     ) -> Answer:
         """`followers` or `following` of a member; `after` is None for the collection itself."""
         actor = await self._standing(username)
-        if actor is None:
+        # Nobody is told who follows a pseudonym, not even how many.
+        if actor is None or actor.pseudonymous:
             return NOWHERE
         is_followers = which == "followers"
         uri = self._urls.followers(username) if is_followers else self._urls.following(username)
@@ -162,7 +165,7 @@ class Reading:
     async def outbox(self, username: str, reader: VerifiedReader, before: str | None) -> Answer:
         """A member's posts that the peer may read; `before` is None for the collection itself."""
         actor = await self._standing(username)
-        if actor is None:
+        if actor is None or not self._is_open_to(actor, reader):
             return NOWHERE
         uri = self._urls.outbox(username)
         audiences = await self._audiences(actor, reader)
@@ -223,6 +226,8 @@ class Reading:
         author = post.author
         if post.deleted is not None or author.suspended is not None:
             return False
+        if not self._is_open_to(author, reader):
+            return False
         if not author.local and not self._trust.allows(author.host):
             return False
         return post.audience in (case.audience, Audience.PUBLIC) or author.host == reader.host
@@ -233,7 +238,7 @@ class Reading:
         if found is None:
             return NOWHERE
         actor = await actors.get(self._db, found.actor_id)
-        if actor is None or actor.suspended is not None:
+        if actor is None or actor.suspended is not None or not self._is_open_to(actor, reader):
             return NOWHERE
         if not await activities.was_sent_to(self._db, found.id, reader.host):
             post = await cases.get(self._db, found.post_id) if found.post_id else None
@@ -260,7 +265,7 @@ class Reading:
 
         Nobody reads what a suspended member wrote, as if it never was.
         """
-        if post.author.suspended is not None:
+        if post.author.suspended is not None or not self._is_open_to(post.author, reader):
             return False
         is_reply = post.case_id is not None and post.case_id != post.id
         # What is for the followers of a case is not for those of who answers it.
@@ -272,6 +277,10 @@ class Reading:
             if case is not None and case.local and await self._is_for(case, reader):
                 return True
         return await activities.post_was_sent_to(self._db, post.id, reader.host)
+
+    def _is_open_to(self, actor: Actor, reader: VerifiedReader) -> bool:
+        """A pseudonym and its words are for peers that check credentials, and for no others."""
+        return not actor.pseudonymous or self._trust.trusts(reader.host)
 
     async def _is_for(self, post: Post, reader: VerifiedReader) -> bool:
         if post.audience is Audience.DIRECT:

@@ -97,6 +97,10 @@ class Urls:
     def media(self, file: str) -> str:
         return f"{self.base}/media/{quote(file)}"
 
+    def avatar(self, username: str) -> str:
+        """The picture made of a pseudonym's key."""
+        return f"{self.base}/avatars/{username}.png"
+
     @property
     def credential_context(self) -> str:
         """What the terms of our credentials mean (JSON-LD)."""

@@ -45,7 +45,7 @@ _AT_ONCE = 4_096
 _COLUMNS = (
     "id, uri, kind, username, host, local, name, summary_html, inbox, shared_inbox, outbox,"
     " followers, following, url, icon_url, approves_follows, discoverable, badge, created,"
-    " refreshed, suspended, deleted"
+    " refreshed, suspended, deleted, pseudonymous"
 )
 
 
@@ -74,6 +74,7 @@ def actor_of(row: Row) -> Actor:
         refreshed=row["refreshed"],
         suspended=row["suspended"],
         deleted=row["deleted"],
+        pseudonymous=bool(row["pseudonymous"]),
     )
 
 
@@ -359,6 +360,15 @@ async def summary_source(reader: Reader, actor_id: str) -> str:
 
 async def set_suspended(tx: Transaction, actor_id: str, at: int | None) -> None:
     await tx.execute("UPDATE actors SET suspended = ? WHERE id = ?", (at, actor_id))
+
+
+async def set_pseudonymous(tx: Transaction, actor_id: str, icon_url: str) -> None:
+    """Say of a local actor that it is a pseudonym: in no directory, with a picture of its key."""
+    await tx.execute(
+        "UPDATE actors SET pseudonymous = 1, discoverable = 0, icon_url = ?"
+        " WHERE id = ? AND local = 1",
+        (icon_url, actor_id),
+    )
 
 
 async def set_deleted(tx: Transaction, actor_id: str, at: int) -> None:

@@ -57,6 +57,7 @@ class _Driver(Protocol):
     async def fetch(self, sql: str, params: Params) -> list[Row]: ...
     async def begin(self) -> Session: ...
     async def run(self, work: Callable[[Transaction], Coroutine[Any, Any, T]]) -> T: ...
+    async def compact(self, *, rewrite: bool) -> None: ...
     async def close(self) -> None: ...
 
 
@@ -184,6 +185,13 @@ class Database:
         if task is None or task in self._holders:
             raise RuntimeError("A transaction is held here already; pass that one on instead.")
         return task
+
+    async def compact(self, *, rewrite: bool = True) -> None:
+        """Leave nothing of what was deleted or changed: SQLite empties its write-ahead log and, to
+        `rewrite`, writes the file anew (seconds for a gigabyte, while writers wait). PostgreSQL
+        does its own vacuuming."""
+        self.forbid_nesting()
+        await self._driver.compact(rewrite=rewrite)
 
     async def close(self) -> None:
         """Finish what is being written, then close every connection."""

@@ -2,9 +2,9 @@
 
 A file is common SQL: text ids, BIGINT for times and truth, BLOB for sealed bytes. What differs is
 put in here: on PostgreSQL BYTEA for BLOB, and text ordered by its bytes as SQLite does; on SQLite
-STRICT tables with INTEGER for BIGINT, so that it is as particular about types. Each statement ends
-with `;` at the end of a line. A line that reads `-- only: sqlite` or `-- only: postgresql`
-restricts the statement that follows it.
+STRICT tables with INTEGER for BIGINT, so that it is as particular about types. WITHOUT ROWID at the
+end of a table is for SQLite alone. Each statement ends with `;` at the end of a line. A line that
+reads `-- only: sqlite` or `-- only: postgresql` restricts the statement that follows it.
 """
 
 from __future__ import annotations
@@ -63,10 +63,11 @@ def statements(text: str, dialect: Dialect) -> list[str]:
         if dialect == "postgresql":
             bare = re.sub(r"\bBLOB\b", "BYTEA", bare)
             bare = re.sub(r"\bTEXT\b", 'TEXT COLLATE "C"', bare)
+            bare = bare.removesuffix(" WITHOUT ROWID")
         else:
             bare = re.sub(r"\bBIGINT\b", "INTEGER", bare)
             if bare.startswith("CREATE TABLE"):
-                bare += " STRICT"
+                bare += ", STRICT" if bare.endswith(" WITHOUT ROWID") else " STRICT"
         found.append(bare)
     return found
 

@@ -95,6 +95,9 @@ class PostgresqlDriver:
         await tx._commit()
         return result
 
+    async def compact(self, *, rewrite: bool) -> None:
+        """Nothing to do: its own vacuum takes deleted rows out."""
+
     async def close(self) -> None:
         for pool in (self._readers, self._writers):
             try:

@@ -129,18 +129,19 @@ async def put_inbox(tx: Transaction, entries: Sequence[VerifiedEntry]) -> set[st
     return {row[0] for row in new}
 
 
-async def put_event(tx: Transaction, event: Event) -> None:
-    """Queue one domain event, in the transaction of the change that it tells of."""
-    await put_events(tx, (event,))
+async def put_event(tx: Transaction, event: Event, *, due: int | None = None) -> None:
+    """Queue one domain event, in the transaction of the change that it tells of; due at once, or
+    at `due` (ms)."""
+    await put_events(tx, (event,), due=due)
 
 
-async def put_events(tx: Transaction, events: Sequence[Event]) -> None:
-    """Queue domain events; one with an id that is there already is left out."""
+async def put_events(tx: Transaction, events: Sequence[Event], *, due: int | None = None) -> None:
+    """Queue domain events, due at their time or at `due`; one that is there is left out."""
     await tx.insert_many(
         "events",
         ("id", "kind", "actor_id", "subject", "detail", "next_at", "created"),
         [
-            (e.id, str(e.kind), e.actor_id, e.subject, json.dumps(e.detail), e.at, e.at)
+            (e.id, str(e.kind), e.actor_id, e.subject, json.dumps(e.detail), due or e.at, e.at)
             for e in events
         ],
         conflict="ON CONFLICT (id) DO NOTHING",

@@ -132,6 +132,15 @@ class SqliteDriver:
             raise Busy("The database is closed.")
         return self._writer
 
+    async def compact(self, *, rewrite: bool) -> None:
+        """Empty the write-ahead log; with `rewrite` first write the file anew, without free
+        pages."""
+        writer = await self._acquire()
+        try:
+            await writer.call(_compact, rewrite)
+        finally:
+            self._lock.release()
+
     async def close(self) -> None:
         async with self._lock:
             connections = [*self._readers, *([self._writer] if self._writer else [])]
@@ -252,6 +261,12 @@ def _begin_and_run(connection: sqlite3.Connection, sql: str, params: Params) -> 
 def _begin_and_run_many(connection: sqlite3.Connection, sql: str, rows: Sequence[Params]) -> None:
     _begin(connection)
     connection.executemany(sql, rows)
+
+
+def _compact(connection: sqlite3.Connection, rewrite: bool) -> None:
+    if rewrite:
+        connection.execute("VACUUM")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def _commit(connection: sqlite3.Connection) -> None:

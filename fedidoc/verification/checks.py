@@ -26,6 +26,8 @@ CONTEXT: Final = "https://www.w3.org/ns/credentials/v2"
 PURPOSE: Final = "assertionMethod"
 TYPE: Final = "PhysicianCredential"
 STATUS_TYPE: Final = "BitstringStatusListCredential"
+SEALED: Final = "sealed"
+"""`identity` of a pseudonym's credential: the issuer knows who it is only with its officers."""
 MAX_BYTES: Final = 64 * 1024
 MAX_LIST_BYTES: Final = 256 * 1024
 # Thirteen months, the longest of which have 397 days.
@@ -162,6 +164,7 @@ def _examine(
         valid_until=end,
         checked=now,
         credential=credential["id"],
+        sealed=_sealed(subject),
     )
     record.passed("It names a clinical profession and how the person was verified.")
     if named is None:
@@ -359,6 +362,13 @@ def _assurance(subject: Mapping[str, Any]) -> str:
         return Assurance(str(subject.get("assurance"))).value
     except ValueError:
         raise NotBelieved("The credential does not say how the person was verified.") from None
+
+
+def _sealed(subject: Mapping[str, Any]) -> bool:
+    identity = subject.get("identity")
+    if identity not in (None, SEALED):
+        raise NotBelieved("The credential says of its person what is not known here.")
+    return identity == SEALED
 
 
 def _specialty(subject: Mapping[str, Any]) -> Specialty | None:

@@ -26,6 +26,7 @@ from fedidoc.verification import status
 from fedidoc.verification.checks import (
     CONTEXT,
     PURPOSE,
+    SEALED,
     STATUS_TYPE,
     TYPE,
     Issuer,
@@ -51,6 +52,7 @@ CONTEXT_DOCUMENT: Final[dict[str, Any]] = {
             term: NAMESPACE + term
             for term in (
                 TYPE, "profession", "specialty", "code", "label", "jurisdiction", "assurance",
+                "identity",
             )
         },
     }
@@ -103,6 +105,7 @@ class Credentials:
         *,
         until: int | None = None,
         supersede: bool = False,
+        sealed: bool = False,
     ) -> dict[str, Any]:
         """Sign a credential for a local actor, put its badge on, and tell peers.
 
@@ -110,6 +113,7 @@ class Credentials:
         renewal) that waits until the new one has been announced (`retire`), so that nobody who
         checks in between finds the member unverified. `until` (UTC milliseconds) shortens the
         configured validity, never lengthens it. An empty `jurisdiction` is left out.
+        `sealed` says that it is a pseudonym's.
         """
         now = self._clock.now()
         # The document says whole seconds; the row says the same.
@@ -120,6 +124,8 @@ class Credentials:
         if jurisdiction:
             subject["jurisdiction"] = jurisdiction
         subject["assurance"] = assurance.value
+        if sealed:
+            subject["identity"] = SEALED
         id, index = self._clock.random_id(), await self._free_index(tx)
         document = await self._sign(
             tx,
@@ -159,10 +165,26 @@ class Credentials:
             checked=now,
             credential=self._urls.credential(id),
             valid_from=now // 1000 * 1000,
+            sealed=sealed,
         )
         await actors.set_badge(tx, actor.id, badge, badge.credential, at=now)
         await self._tell(tx, actor.id, now)
         return document
+
+    async def issue_sealed(
+        self,
+        tx: Transaction,
+        actor: Actor,
+        profession: Role,
+        specialty: Specialty | None,
+        *,
+        until: int,
+    ) -> dict[str, Any]:
+        """A pseudonym's credential: no jurisdiction, and of how the person was verified only what
+        holds for everybody, so that neither makes the crowd smaller."""
+        return await self.issue(
+            tx, actor, profession, specialty, "", Assurance.VOUCHED, until=until, sealed=True
+        )
 
     async def revoke(self, tx: Transaction, actor_id: str) -> bool:
         """Revoke what an actor holds, take its badge off, and tell peers; False if it held none."""

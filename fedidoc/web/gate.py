@@ -26,7 +26,7 @@ from fedidoc.accounts.attempts import LASTS
 from fedidoc.clinical.audience import refusal
 from fedidoc.errors import Forbidden, NotFound, NotSignedIn
 from fedidoc.model import Account, Right, Role
-from fedidoc.web.services import Services
+from fedidoc.web.services import PseudonymRooms, Services
 
 Response: TypeAlias = MadeResponse | PlainResponse
 
@@ -36,9 +36,21 @@ SMALL_BODY: Final = 256 * 1024
 PICTURES: Final = 4
 DOCUMENTS: Final = "/application/documents"
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_OPEN: Final = frozenset({"entrance.log_in", "entrance.sign_up", "sso.use_pass"})
+_OPEN: Final = frozenset(
+    {
+        "entrance.log_in", "entrance.sign_up", "sso.use_pass", "pseudonyms.enrol",
+        "pseudonyms.log_in", "pseudonyms.log_in_by_passkey", "pseudonyms.recover",
+    }
+)  # fmt: skip
 # Posted to by the identity provider and not by a browser; a signature is what it is judged by.
 _SIGNED: Final = frozenset({"sso.back_channel"})
+# The pages that a pseudonym has; of a person's own there is none.
+_OF_PSEUDONYMS: Final = frozenset(
+    {"drafts", "home", "media", "people", "pseudonyms", "threads", "writing"}
+)
+_ALSO: Final = frozenset({"entrance.log_out"})
+# What a muted pseudonym may still send.
+_MUTED: Final = frozenset({"drafts", "pseudonyms"})
 _PAINT: Final = frozenset({"static", "theme"})
 
 _LONGEST_NAME: Final = 200
@@ -80,6 +92,11 @@ class Cookies:
     @property
     def session(self) -> str:
         return "__Host-session" if self.secure else "session"
+
+    @property
+    def pseudonym(self) -> str:
+        """A pseudonym's session: never the same cookie, store or token as a person's."""
+        return "__Host-pseudonym" if self.secure else "pseudonym"
 
     @property
     def visit(self) -> str:
@@ -131,9 +148,31 @@ def _in_memory(
 
 
 def services() -> Services:
-    """The rooms, from whatever page is being made."""
+    """The rooms, from whatever page is being made; a pseudonym has rooms of its own."""
+    mine: Services | None = g.get("rooms")
+    if mine is not None:
+        return mine
     found: Services = current_app.extensions[SERVICES]
     return found
+
+
+def pseudonym_rooms() -> PseudonymRooms:
+    """The rooms of pseudonyms; where there are none, their pages do not exist."""
+    found = services().nyms
+    if found is None:
+        raise NotFound
+    return found
+
+
+def pseudonym() -> Account:
+    """The pseudonym that is logged in; NotFound for a person, NotSignedIn for nobody."""
+    pseudonym_rooms()
+    account = visitor()
+    if account is None:
+        raise NotSignedIn("Log in first.")
+    if not account.pseudonymous:
+        raise NotFound
+    return account
 
 
 def _cookies() -> Cookies:
@@ -196,7 +235,25 @@ def csrf() -> str:
 
 
 def session_token() -> str:
+    """The value of the cookie of a person's session."""
     return request.cookies.get(_cookies().session, "")
+
+
+def pseudonym_token() -> str:
+    """The value of the cookie of a pseudonym's session."""
+    return request.cookies.get(_cookies().pseudonym, "")
+
+
+def own_origin() -> str:
+    """Where pseudonyms log in: their own origin, or the instance's."""
+    config = services().config
+    return config.pseudonyms.origin or config.base_url
+
+
+def at_own_origin() -> bool:
+    """Whether this request came to the pseudonyms' own origin (never where they have none)."""
+    origin = services().config.pseudonyms.origin
+    return bool(origin) and request.headers.get("Host", "") == urlsplit(origin).netloc
 
 
 def address() -> str:
@@ -240,11 +297,29 @@ def leave() -> None:
     g.account, g.csrf = None, None
 
 
-def end_session(response: Response) -> None:
+def begin_pseudonym_session(response: Response, token: str) -> None:
+    """Set the pseudonym's cookie. It goes with the browser's window: a device keeps no trace."""
     cookies = _cookies()
-    response.delete_cookie(
-        cookies.session, path="/", secure=cookies.secure, httponly=True, samesite="Lax"
+    response.set_cookie(
+        cookies.pseudonym,
+        token,
+        secure=cookies.secure,
+        httponly=True,
+        samesite="Strict",
+        path="/",
     )
+    response.delete_cookie(cookies.visit, path="/", secure=cookies.secure, httponly=True)
+
+
+def end_session(response: Response) -> None:
+    """Forget whoever was logged in here, and the forms from before."""
+    cookies = _cookies()
+    for name, same in (
+        (cookies.session, "Lax"),
+        (cookies.pseudonym, "Strict"),
+        (cookies.visit, "Lax"),
+    ):
+        response.delete_cookie(name, path="/", secure=cookies.secure, httponly=True, samesite=same)
 
 
 def sign_in_cookie() -> str:
@@ -313,11 +388,9 @@ async def admit() -> None:
         return
     if "\0" in request.path or b"%00" in request.query_string:
         raise NotFound
-    token = session_token()
-    if token:
-        session = await services().accounts.session(token)
-        if session is not None:
-            g.account, g.csrf = session.account, session.csrf
+    if at_own_origin() and not _is_of_pseudonyms():
+        raise NotFound  # a person's pages are at the instance's own address
+    await _find_session()
     if request.method in _SAFE or request.routing_exception is not None:
         return  # nothing is changed by it, or there is nothing there to change
     if request.endpoint in _SIGNED:
@@ -336,6 +409,39 @@ async def admit() -> None:
         raise NotSignedIn("You were logged out meanwhile.")
 
 
+async def _find_session() -> None:
+    """Whose session this is: a person's or a pseudonym's, never both. Where pseudonyms have an
+    origin of their own, each cookie counts on its own side only."""
+    rooms = services()
+    apart = bool(rooms.config.pseudonyms.origin)
+    theirs = at_own_origin()
+    token = "" if apart and theirs else session_token()
+    if token:
+        session = await rooms.accounts.session(token)
+        if session is not None:
+            g.account, g.csrf = session.account, session.csrf
+            return
+    token = "" if apart and not theirs else pseudonym_token()
+    if token and rooms.nyms is not None:
+        found = await rooms.nyms.accounts.session(token)
+        if found is not None:
+            if not _is_of_pseudonyms():
+                raise NotFound
+            g.rooms = rooms.for_pseudonym(jitter=found.jitter)
+            g.account, g.csrf = found.account, found.csrf
+            if found.muted and request.method not in _SAFE:
+                _refuse_muted()
+
+
+def _is_of_pseudonyms() -> bool:
+    return request.blueprint in _OF_PSEUDONYMS or request.endpoint in _ALSO
+
+
+def _refuse_muted() -> None:
+    if request.blueprint not in _MUTED and request.endpoint not in _ALSO:
+        raise Forbidden("The moderators muted this pseudonym: it reads, and does not write.")
+
+
 def _same(given: str, right: str) -> bool:
     return hmac.compare_digest(given.encode(), right.encode())
 
@@ -347,8 +453,9 @@ def _from_here() -> bool:
     origin = request.headers.get("Origin")
     if origin is None:
         return True
-    if origin == services().config.base_url:
-        return True
+    if origin in (services().config.base_url, services().config.pseudonyms.origin):
+        # Of the two, that of the site which was asked: a form of the one is none of the other.
+        return (origin == services().config.pseudonyms.origin) == at_own_origin()
     try:
         return urlsplit(origin).netloc == request.headers.get("Host") != ""
     except ValueError:

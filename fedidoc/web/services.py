@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fedidoc.accounts import Accounts
+from fedidoc.accounts.enrolment import Enrolment
+from fedidoc.accounts.openings import Openings
 from fedidoc.accounts.passes import Passes
+from fedidoc.accounts.pseudonyms import Pseudonyms
 from fedidoc.accounts.sign_in import SignIn
 from fedidoc.clinical.blocks import Blocks
 from fedidoc.clinical.cases import Cases
@@ -33,6 +36,21 @@ from fedidoc.verification.specialties import Specialties
 from fedidoc.verification.subscriptions import Subscriptions
 from fedidoc.verification.trust import Trust
 from fedidoc.verification.vouches import Vouches
+
+
+@dataclass(frozen=True, slots=True)
+class PseudonymRooms:
+    """What pages ask for and about pseudonyms. The clinical rooms are those of everybody else, but
+    write days instead of times; `delayed` is for who wants their posts to leave later."""
+
+    enrolment: Enrolment
+    accounts: Pseudonyms
+    openings: Openings
+    cases: Cases
+    delayed: Cases
+    drafts: Drafts
+    media: Pictures
+    follows: Follows
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +89,17 @@ class Services:
     remote: Remote
     dossiers: Dossiers
     lifetimes: Lifetimes
+    nyms: PseudonymRooms | None = None
+    """None where nobody may have a pseudonym."""
+
+    def for_pseudonym(self, *, jitter: bool) -> Services:
+        """The same rooms as a pseudonym uses them."""
+        if self.nyms is None:
+            return self
+        return replace(
+            self,
+            cases=self.nyms.delayed if jitter else self.nyms.cases,
+            drafts=self.nyms.drafts,
+            media=self.nyms.media,
+            follows=self.nyms.follows,
+        )

@@ -223,6 +223,10 @@ def badge(value: Badge) -> str:
     """A badge in one line: `Physician · Cardiology`, or `Not verified`."""
     if not value.verified:
         return "Not verified"
+    if value.sealed:
+        who = role(value.profession or "physician").lower()
+        field = f" · {value.specialty.label}" if value.specialty else ""
+        return f"Verified {who}{field} · identity sealed"
     parts = [role(value.profession or "physician")]
     if value.specialty:
         parts.append(value.specialty.label)

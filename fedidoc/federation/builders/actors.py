@@ -50,6 +50,11 @@ def actor(
     }
     if person.icon_url:
         document["icon"] = {"type": "Image", "url": person.icon_url}
+    if person.pseudonymous:
+        document |= {
+            "pseudonymous": True,
+            "icon": {"type": "Image", "mediaType": "image/png", "url": person.icon_url},
+        }
     if credential:
         document["credential"] = credential
     if aliases:

@@ -6,6 +6,7 @@ from quart import Quart, Response, request
 
 from fedidoc.web import gate, render, theme
 from fedidoc.web.admin import audit, calendar, documents, flags, peers, reports, reviews, trust
+from fedidoc.web.admin import pseudonyms as moderation
 from fedidoc.web.pages import (
     accreditation,
     drafts,
@@ -17,6 +18,7 @@ from fedidoc.web.pages import (
     moving,
     people,
     proofs,
+    pseudonyms,
     renewal,
     safety,
     settings,
@@ -57,7 +59,7 @@ def create_pages(services: Services) -> Quart:
     for room in (
         accreditation, drafts, entrance, home, media, membership, moving, people, proofs, renewal,
         safety, settings, sso, threads, vouching, writing, audit, calendar, documents, flags, peers,
-        reports, reviews, trust,
+        reports, reviews, trust, pseudonyms, moderation,
     ):  # fmt: skip
         app.register_blueprint(room.blueprint)
     colours = theme.stylesheet(config.instance.accent)

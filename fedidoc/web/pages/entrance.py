@@ -62,9 +62,11 @@ async def log_in() -> Response:
 
 @blueprint.post("/log-out")
 async def log_out() -> Response:
-    rooms = gate.services()
+    account, rooms = gate.visitor(), gate.services()
     onward = None
-    if rooms.sign_in is None:
+    if account is not None and account.pseudonymous and rooms.nyms is not None:
+        await rooms.nyms.accounts.log_out(gate.pseudonym_token())
+    elif rooms.sign_in is None:
         await rooms.accounts.log_out(gate.session_token())
     else:
         onward = await rooms.sign_in.log_out(gate.session_token())

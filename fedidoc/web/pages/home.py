@@ -25,6 +25,9 @@ class DraftLine(NamedTuple):
 @blueprint.get("/")
 async def home() -> Response:
     account = gate.visitor()
+    nyms = gate.services().nyms
+    if account is None and gate.at_own_origin():
+        return redirect("/pseudonym/log-in", 303)
     if account is None:
         config = gate.services().config
         return await page(
@@ -34,8 +37,11 @@ async def home() -> Response:
     if account.admin and account.role is Role.STAFF:
         return redirect("/admin/reviews", 303)
     if not account.verified:
-        return redirect("/application", 303)
+        return redirect("/pseudonym/own" if account.pseudonymous else "/application", 303)
     account = gate.clinician()
+    if nyms is not None and await nyms.enrolment.code_is_due(account):
+        # Everybody, once a year, wanted or not: so that having it says nothing.
+        return redirect("/your-code", 303)
     show = request.args.get("show", "for_you")
     if show not in _SHOWS:
         show = "for_you"

@@ -48,9 +48,11 @@ async def profile_by_uri(username: str) -> Response:
 
 @blueprint.get("/@<handle>/<any(followers, following):which>")
 async def follow_list(handle: str, which: str) -> Response:
-    gate.clinician()
+    account = gate.clinician()
     follows = gate.services().follows
     actor = await _actor(handle)
+    if actor.badge.sealed and actor.id != account.actor_id:
+        raise NotFound  # nobody is shown who follows a pseudonym
     name = actor.name or actor.username
     after = request.args.get("after", "")
     if which == "followers":

@@ -224,7 +224,11 @@ async def _case_page(
         pictures=gate.PICTURES,
         age_bands=[(band, words.age(band)) for band in AGE_BANDS],
         sexes=[(choice.value, choice.label) for choice in words.SEXES if choice.value != "unknown"],
-        audiences=words.AUDIENCES,
+        audiences=[
+            choice
+            for choice in words.AUDIENCES
+            if not account.pseudonymous or choice.value == Audience.VERIFIED
+        ],
         specialties=await rooms.specialties.common(),
     )
 
