@@ -36,6 +36,7 @@ _TOKEN = re.compile(r"[0-9a-z_]{5,}")
 _ID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
 _EARLIEST, _LATEST = 1_700_000_000_000, 1_900_000_000_000
 _NEAR = 300  # bytes
+_BESIDE = 64
 # How long before a pseudonym's act its person may have been at work.
 _WINDOWS = (5 * MINUTE, 20 * MINUTE, HOUR, 6 * HOUR)
 
@@ -82,6 +83,8 @@ class Evidence:
     key: str = ""
     members: list[Party] = field(default_factory=list)
     pseudonyms: list[Party] = field(default_factory=list)
+    accounts: dict[str, str] = field(default_factory=dict)
+    """Members by their account's id, which stands beside a pseudonym in no row there is."""
 
 
 # Reading ------------------------------------------------------------------------------------------
@@ -154,6 +157,7 @@ def _name_parties(found: Evidence) -> None:
     for row in _records(tables["accounts"]):
         party = Party(row["username"], {row["id"], row["actor_id"], row["email_mac"]})
         found.members.append(party)
+        found.accounts[row["id"]] = row["username"]
     for row in _records(tables["pseudonyms"]):
         found.pseudonyms.append(Party(row["handle"], {row["id"], row["actor_id"]}))
     for party in (*found.members, *found.pseudonyms):
@@ -270,15 +274,19 @@ class Attack:
         for snapshot in self.evidence.snapshots:
             kind = "backup" if snapshot.label.endswith(".gz") else "file"
             last: list[tuple[int, str]] = []
+            secret = False  # whether the last mark of a member is an account's id
             for hit in marks.finditer(snapshot.raw):
                 mark = hit.group().decode()
                 member, nym = self._member_of.get(mark), self._nym_of.get(mark)
                 if member:
                     last = [*last[-4:], (hit.start(), member)]
+                    secret = mark in self.evidence.accounts
                 if nym:
                     for place, (at, before) in enumerate(reversed(last)):
                         if hit.start() - at < _NEAR:
                             self._add(f"bytes of a {kind}", nym, before)
+                            if secret and hit.start() - at < _BESIDE:
+                                self._add(f"an account's id in bytes of a {kind}", nym, before)
                         self._add(f"order in a {kind}", nym, before, 1 / (1 + place))
 
     def _keyed_digests(self) -> None:
