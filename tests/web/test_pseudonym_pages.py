@@ -15,7 +15,7 @@ __all__ = ["pytestmark", "served"]
 
 OPEN = ("/pseudonym", "/pseudonym/enrol", "/pseudonym/log-in", "/pseudonym/recover",
         "/transparency")  # fmt: skip
-OWN = ("/", "/pseudonym/own", "/cases/new", f"/@{HANDLE}")
+OWN = ("/", "/pseudonym/own", "/cases/new", f"/@{HANDLE}@st-olaf.example")
 
 
 async def test_every_page_fits_a_phone_and_breaks_no_rule(
