@@ -159,7 +159,7 @@ class Activation:
             host=self._config.domain,
             keys=pair,
         )
-        await actors.set_pseudonymous(tx, actor.id, self._urls.avatar(handle))
+        await stored.mark_actor(tx, actor.id, self._urls.avatar(handle))
         pseudonym = Pseudonym(
             entry.id,
             actor.id,

@@ -362,15 +362,6 @@ async def set_suspended(tx: Transaction, actor_id: str, at: int | None) -> None:
     await tx.execute("UPDATE actors SET suspended = ? WHERE id = ?", (at, actor_id))
 
 
-async def set_pseudonymous(tx: Transaction, actor_id: str, icon_url: str) -> None:
-    """Say of a local actor that it is a pseudonym: in no directory, with a picture of its key."""
-    await tx.execute(
-        "UPDATE actors SET pseudonymous = 1, discoverable = 0, icon_url = ?"
-        " WHERE id = ? AND local = 1",
-        (icon_url, actor_id),
-    )
-
-
 async def set_deleted(tx: Transaction, actor_id: str, at: int) -> None:
     """Keep the row as a tombstone: no name, no words, no picture, no badge, no credential."""
     await tx.execute(

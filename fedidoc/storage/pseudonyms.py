@@ -140,6 +140,15 @@ async def put(tx: Transaction, pseudonym: Pseudonym, passphrase_hash: str) -> No
     )  # fmt: skip
 
 
+async def mark_actor(tx: Transaction, actor_id: str, icon_url: str) -> None:
+    """Say of a local actor that it is a pseudonym: in no directory, with a picture of its key."""
+    await tx.execute(
+        "UPDATE actors SET pseudonymous = 1, discoverable = 0, icon_url = ?"
+        " WHERE id = ? AND local = 1",
+        (icon_url, actor_id),
+    )
+
+
 # The account of its own -------------------------------------------------------------------------
 
 
