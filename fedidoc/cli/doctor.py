@@ -29,6 +29,9 @@ from fedidoc.mail import Postbox
 from fedidoc.storage import health
 from fedidoc.vault import Vault
 from fedidoc.verification import inventory
+from fedidoc.verification.consequences import Freshness, freshness
+from fedidoc.verification.subscriptions import Pins
+from fedidoc.verification.trust_lists import read as read_list
 
 # 2024: fedidoc did not exist. A machine without a battery begins there or earlier.
 _BEGINNING = 1_704_067_200_000
@@ -138,6 +141,7 @@ async def _database(config: Config, vault: Vault, now: int) -> list[Finding]:
         )  # fmt: skip
     findings += _queues(found, now)
     findings += _peers(found)
+    findings += _lists(found, config, now)
     findings += _registers(found, config, now)
     if not found.admins:
         findings.append(
@@ -195,6 +199,25 @@ def _peers(found: health.Health) -> Iterator[Finding]:
         yield Finding("peers", "warn", words)
     heard = sum(peer.heard for peer in found.peers)
     yield Finding("peers", "ok", f"{heard} allowed.")
+
+
+def _lists(found: health.Health, config: Config, now: int) -> Iterator[Finding]:
+    for name, rules in config.trust_lists.items():
+        try:
+            Pins.of(name, rules)
+        except ConfigError as error:
+            yield Finding("trust lists", "fail", error.text)
+    for each, accepted in found.lists:
+        if accepted is None and each.trouble is None:
+            continue
+        words = each.trouble_text or "all is well."
+        state: Literal["ok", "warn", "fail"] = "warn" if each.trouble else "ok"
+        if accepted is not None:
+            age = freshness(read_list(accepted.document.encode()), now)
+            if age is not Freshness.FRESH:
+                state = "fail" if age is Freshness.LAPSED else "warn"
+                words = "has run out; `fedidoc trust status` says what follows."
+        yield Finding("trust lists", state, f"{each.name}: {words}")
 
 
 def _media(config: Config) -> Iterator[Finding]:

@@ -95,7 +95,10 @@ class Peering:
             )
             if software == OWN_SOFTWARE:
                 await queues.set_scheme(tx, host, Scheme.RFC9421_ED25519.value)
-            if actor is not None and key is not None:
+            peer = await peers.get(tx, host)
+            # The key of a server that only trust lists allow is theirs to say, not its own.
+            by_list = peer is not None and not peer.own and peer.issuer_key is None
+            if actor is not None and key is not None and not by_list:
                 pinned = await peers.pin_issuer(tx, host, actor.id, *key, now=self._clock.now())
         await self._trust.refresh()
         self._log.info("peer_met", host=host, software=software)

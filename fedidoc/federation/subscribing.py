@@ -7,6 +7,7 @@ first, so that each is judged by the signers that the one before it names.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -26,8 +27,8 @@ MEDIA_TYPES: Final = ("application/ld+json", "application/json")
 EVERY: Final = HOUR
 # Lists between that are fetched in one visit; a subscriber that was away for longer comes again.
 _AT_ONCE: Final = 50
-# An entity tag that is longer is no tag of a list; it is not sent back.
-_LONGEST_TAG: Final = 200
+# What an entity tag may be (RFC 9110 section 8.8.3, without what is no ASCII); others are not kept.
+_TAG: Final = re.compile(r'(?:W/)?"[!#-~]{0,200}"')
 
 
 class Subscribing:
@@ -117,7 +118,7 @@ class Subscribing:
         if found is None:
             return None
         document, tag = found
-        return document, tag if tag is not None and len(tag) <= _LONGEST_TAG else None
+        return document, tag if tag is not None and _TAG.fullmatch(tag) else None
 
 
 def _pause(failures: int) -> int:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedidoc.errors import ConfigError
-from fedidoc.storage import keys, migrate, peers, queues, registers
+from fedidoc.storage import keys, migrate, peers, queues, registers, trust_lists
 from fedidoc.storage.engine import Database
 from fedidoc.storage.keys import KeyUse
 from fedidoc.storage.peers import Peer
 from fedidoc.storage.registers import ImportRun
 from fedidoc.storage.statements import Reader, StorageError
+from fedidoc.storage.trust_lists import Accepted, Subscription
 from fedidoc.vault import Vault
 
 _PREFIX = "sqlite:///"
@@ -38,6 +39,8 @@ class Health:
     admins: int
     imports: tuple[ImportRun, ...] = ()
     """Of each register the last import that was finished."""
+    lists: tuple[tuple[Subscription, Accepted | None], ...] = ()
+    """The trust lists that are followed, each with the newest that was accepted."""
 
 
 async def examine(url: str, vault: Vault) -> Health:
@@ -61,6 +64,12 @@ async def examine(url: str, vault: Vault) -> Health:
                 "SELECT COUNT(*) FROM accounts WHERE admin = 1 AND standing <> 'suspended'"
             ),
             imports=tuple(await registers.last_imports(db)),
+            lists=tuple(
+                [
+                    (each, await trust_lists.accepted(db, each.name))
+                    for each in (await trust_lists.subscriptions(db)).values()
+                ]
+            ),
         )
     finally:
         await db.close()

@@ -330,7 +330,9 @@ class Subscriptions:
                 words = f"{host} is not believed here: {WITHHELD[why]}."
                 await actors.set_badges_at(tx, host, Badge(False, words, checked=now), at=now)
                 log.warning("trust_withheld", host=host, reason=why)
-        if "pinned" in steps or (consequence.believed and steps.keys() - {"lists", "credential"}):
+        heard = peer is None or peer.policy is not PeerPolicy.BLOCKED
+        news = consequence.believed and steps.keys() - {"lists", "credential"}
+        if heard and (news or "pinned" in steps):
             # Meets the server, and looks again at the badges of its members.
             await queues.put_task(tx, "peer", host, {}, now)
         await self._audit(tx, "peer_by_list", host, steps)
@@ -402,9 +404,8 @@ def _steps(consequence: Consequence, peer: Peer | None) -> dict[str, Any]:
         return {"listed": True, "lists": list(consequence.lists), "pinned": pin.key}
     if peer.lists != consequence.lists:
         steps["lists"] = list(consequence.lists)
-    if peer.policy is PeerPolicy.BLOCKED:
-        return steps
-    if pin is not None and not _is_pinned(peer, pin):
+    # Of one that is blocked no key is pinned; but once it is not, its lists count as they are then.
+    if pin is not None and peer.policy is not PeerPolicy.BLOCKED and not _is_pinned(peer, pin):
         if peer.issuer_key is None:
             steps["pinned"] = pin.key
         else:

@@ -141,10 +141,11 @@ class TrustList:
     issuers: tuple[Accredited, ...]
     digest: str
     document: Mapping[str, Any]
+    by_host: Mapping[str, Accredited]
 
     def issuer(self, host: str) -> Accredited | None:
         """What the list says of a host."""
-        return next((issuer for issuer in self.issuers if issuer.host == host), None)
+        return self.by_host.get(host)
 
 
 class ListRefused(Exception):
@@ -210,6 +211,7 @@ def read(document: bytes) -> TrustList:
         issuers=issuers,
         digest=digest_of(parsed),
         document=parsed,
+        by_host={issuer.host: issuer for issuer in issuers},
     )
 
 

@@ -441,6 +441,36 @@ async def test_a_key_that_the_server_changes_by_itself_is_not_believed(
     assert (await federation.clara()).badge.verified
 
 
+async def test_a_key_that_was_unpinned_is_the_lists_again_and_not_the_servers(
+    federation: Federation,
+) -> None:
+    """The first contact pins nothing where lists decide."""
+    await change_key_on_list(federation, key := fresh())
+    await federation.hospital.trust.unpin(federation.clinic.domain, by="operator")
+    await federation.network.settle()
+    peer = await federation.peer()
+    assert peer is not None and peer.issuer_key is None
+    await federation.pass_time()
+    peer = await federation.peer()
+    assert peer is not None and peer.issuer_key == encode_multikey(key.public_key())
+
+
+@pytest.mark.parametrize("tag", ["no quotes", '"' + "x" * 300 + '"', '"\udce9"'])
+async def test_a_strange_entity_tag_is_not_kept(federation: Federation, tag: str) -> None:
+    """The list counts all the same, and nothing strange is stored or sent back."""
+    await federation.publish()
+    fetcher, get = federation.hospital.fetcher, federation.hospital.fetcher.get_changed
+
+    async def tagged(url: str, **rest: Any) -> tuple[bytes, str | None] | None:
+        found = await get(url, **rest)
+        return (found[0], tag) if found else None
+
+    fetcher.get_changed = tagged  # type: ignore[method-assign, assignment]
+    await federation.pass_time()
+    stand = await federation.hospital.subscriptions.held("society")
+    assert (stand.row.sequence, stand.row.etag, stand.row.trouble) == (2, None, None)
+
+
 async def test_lists_that_name_different_keys_are_not_decided_between(
     federation: Federation,
 ) -> None:

@@ -21,7 +21,7 @@ from fedidoc.errors import BadInput, ConfigError, NotFound
 from fedidoc.model import Badge, PeerPolicy
 from fedidoc.storage import actors, moderation, peers
 from fedidoc.storage import trust_lists as table
-from fedidoc.storage.engine import Database
+from fedidoc.storage.engine import Database, Transaction
 from fedidoc.storage.peers import REMOVED, STALE, SUSPENDED
 from fedidoc.verification import trust_status
 from fedidoc.verification.subscriptions import Pins, Subscriptions
@@ -303,6 +303,26 @@ async def test_a_blocked_server_is_left_alone(subscriber: Subscriber) -> None:
     assert peer is not None
     assert (peer.policy, peer.issuer_key, peer.lists) == (PeerPolicy.BLOCKED, None, ("society",))
     assert subscriber.trust.issuer("a.example") is None
+
+
+async def test_what_was_taken_off_while_it_was_blocked_is_not_heard_afterwards(
+    subscriber: Subscriber,
+) -> None:
+    await subscriber.issue()
+    await subscriber.trust.block("a.example", by="operator")
+    await subscriber.db.run(_forget_tasks)
+    await subscriber.issue(issuer("b.example", B))
+    await subscriber.trust.limit("a.example", by="operator")
+    assert not subscriber.trust.allows("a.example")
+    # And nobody knocks at a server that is blocked, even when a list names it again.
+    await subscriber.trust.block("a.example", by="operator")
+    await subscriber.db.run(_forget_tasks)
+    await subscriber.issue(issuer("a.example", A))
+    assert await subscriber.db.fetch_all("SELECT 1 FROM tasks WHERE subject = 'a.example'") == []
+
+
+async def _forget_tasks(tx: Transaction) -> None:
+    await tx.execute("DELETE FROM tasks")
 
 
 async def test_deferring_names_a_server_that_is_there(subscriber: Subscriber) -> None:
