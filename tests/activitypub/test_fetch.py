@@ -562,3 +562,35 @@ async def test_retry_after(
 async def test_a_retry_after_that_says_nothing(peer: Peer, fetcher: Fetcher, value: str) -> None:
     peer.answers["/inbox"] = answer(b"", status=503, Retry_After=value)
     assert (await fetcher.post(peer.url("/inbox"), {}, b"x")).retry_after is None
+
+
+# What is known already ------------------------------------------------------------------------
+
+
+async def test_a_conditional_get(peer: Peer, fetcher: Fetcher) -> None:
+    accept = ("application/json",)
+    peer.answers["/list"] = answer(b"{}", "application/json", ETag='"one"')
+    url = peer.url("/list")
+    found = await fetcher.get_changed(url, max_bytes=100, accept=accept, etag=None)
+    assert found == (b"{}", '"one"')
+    assert "if-none-match" not in peer.asked[-1].headers
+    assert "signature" not in peer.asked[-1].headers
+    peer.answers["/list"] = answer(b"", status=304)
+    assert await fetcher.get_changed(url, max_bytes=100, accept=accept, etag='"one"') is None
+    assert peer.asked[-1].headers["if-none-match"] == '"one"'
+
+
+async def test_a_304_that_nobody_asked_for_is_no_answer(peer: Peer, fetcher: Fetcher) -> None:
+    peer.answers["/list"] = answer(b"", status=304)
+    with pytest.raises(FetchError) as refused:
+        await fetcher.get_changed(peer.url("/list"), max_bytes=100, accept=("a/b",), etag=None)
+    assert refused.value.reason == "status_304"
+
+
+async def test_a_conditional_get_of_another_media_type(peer: Peer, fetcher: Fetcher) -> None:
+    peer.answers["/list"] = answer(b"<html>", "text/html")
+    with pytest.raises(FetchError) as refused:
+        await fetcher.get_changed(
+            peer.url("/list"), max_bytes=100, accept=("application/json",), etag='"x"'
+        )
+    assert refused.value.reason == "wrong_media_type"
