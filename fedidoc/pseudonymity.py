@@ -15,10 +15,12 @@ from fedidoc.accounts.officers import check_configuration
 from fedidoc.accounts.openings import Openings
 from fedidoc.accounts.passwords import Passwords
 from fedidoc.accounts.pseudonyms import Pseudonyms
+from fedidoc.clinical.blocks import Blocks
 from fedidoc.clinical.cases import Cases
 from fedidoc.clinical.drafts import Drafts
 from fedidoc.clinical.follows import Follows
 from fedidoc.clinical.media import Pictures
+from fedidoc.clinical.reports import Reports
 from fedidoc.clock import MINUTE, Clock, DayClock
 from fedidoc.config import Config
 from fedidoc.federation.urls import Urls
@@ -67,4 +69,6 @@ def open_pseudonyms(
         drafts=Drafts(db, days, vault),
         media=media,
         follows=Follows(db, days, urls, wake),
+        blocks=Blocks(db, days, urls, wake),
+        reports=Reports(db, days, vault, urls, wake),
     )

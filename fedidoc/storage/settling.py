@@ -21,6 +21,7 @@ MIXED: Final = (
     ("actor_keys", "key_id", False),
     ("actors", "id", False),
     ("announces", "id", False),
+    ("blocks", "blocker_id, blocked_id", False),
     ("cases", "post_id", True),
     ("credentials", "id", False),
     ("deliveries", "id", True),
@@ -32,6 +33,8 @@ MIXED: Final = (
     ("notifications", "id", True),
     ("post_recipients", "post_id, actor_id", True),
     ("posts", "id", True),
+    ("report_posts", "report_id, post_id", True),
+    ("reports", "id", True),
     ("verified_spans", "actor_id, began", False),
 )
 _THEIRS: Final = "(SELECT id FROM actors WHERE pseudonymous = 1)"

@@ -46,11 +46,11 @@ _OPEN: Final = frozenset(
 _SIGNED: Final = frozenset({"sso.back_channel"})
 # The pages that a pseudonym has; of a person's own there is none.
 _OF_PSEUDONYMS: Final = frozenset(
-    {"drafts", "home", "media", "people", "pseudonyms", "threads", "writing"}
+    {"drafts", "home", "media", "people", "pseudonyms", "safety", "threads", "writing"}
 )
 _ALSO: Final = frozenset({"entrance.log_out"})
 # What a muted pseudonym may still send.
-_MUTED: Final = frozenset({"drafts", "pseudonyms"})
+_MUTED: Final = frozenset({"drafts", "pseudonyms", "safety"})
 _PAINT: Final = frozenset({"static", "theme"})
 
 _LONGEST_NAME: Final = 200

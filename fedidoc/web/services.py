@@ -51,6 +51,8 @@ class PseudonymRooms:
     drafts: Drafts
     media: Pictures
     follows: Follows
+    blocks: Blocks
+    reports: Reports
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,4 +104,6 @@ class Services:
             drafts=self.nyms.drafts,
             media=self.nyms.media,
             follows=self.nyms.follows,
+            blocks=self.nyms.blocks,
+            reports=self.nyms.reports,
         )

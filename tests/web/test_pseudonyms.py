@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from fedidoc.clinical.blocks import Blocks
 from fedidoc.clinical.cases import CaseDraft, Cases
 from fedidoc.clinical.drafts import Drafts
 from fedidoc.clinical.follows import Follows
 from fedidoc.clinical.media import Pictures
+from fedidoc.clinical.reports import Reports
 from fedidoc.clock import DAY, DayClock
 from fedidoc.errors import BadInput, Forbidden
 from fedidoc.model import Account, Audience
@@ -60,6 +62,8 @@ def rebuilt(site: Site, nyms: Nyms, **rules: str) -> Site:
         enrolment=nyms.enrolment, accounts=nyms.accounts, openings=nyms.openings, cases=cases,
         delayed=cases, drafts=Drafts(house.db, days, house.vault), media=media,
         follows=Follows(house.db, days, house.urls),
+        blocks=Blocks(house.db, days, house.urls),
+        reports=Reports(house.db, days, house.vault, house.urls),
     )  # fmt: skip
     services = replace(site.services, config=config, nyms=rooms)
     return Site(house, services, create_pages(services))
@@ -396,3 +400,28 @@ async def test_rows_of_a_pseudonym_say_the_day(masked: Masked) -> None:
     again = await stored_cases.get(db, own.id)
     assert again is not None and again.edited is not None
     assert again.edited == again.published + 1000
+
+
+async def test_a_pseudonym_blocks_and_reports_on_a_day(masked: Masked) -> None:
+    """Its blocks and reports are its own: the person behind it has none of them, and nothing says
+    when within a day."""
+    browser, bela = await masked.log_in(), await masked.site.profile("bela")
+    post = await masked.site.case("bela")
+    page = await browser.get(f"/report/post/{post.id}")
+    sent = {"reason": "conduct", "words": "Rude."}
+    assert (
+        "The stewards have"
+        in (await browser.submit(page, f"/report/post/{post.id}", sent)).main.text
+    )
+    await browser.submit(await browser.get("/@bela"), "/block", {"do": "block"})
+    assert (await browser.get(f"/cases/{post.id}")).status == 404
+    person = await masked.site.signed_in("anna")
+    assert (await person.get(f"/cases/{post.id}")).status == 200
+    assert "Nobody" in (await person.get("/settings/blocked")).main.text
+    nym = await masked.account()
+    for table, column in (("blocks", "blocker_id"), ("reports", "reporter_id")):
+        row = await masked.site.house.db.fetch_one(f"SELECT * FROM {table}")
+        assert row is not None and row[column] == nym.actor_id
+        assert row["created"] % DAY == 0
+    assert bela.id != nym.actor_id
+    assert (await browser.get("/settings/moving")).status == 404
