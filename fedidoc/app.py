@@ -60,6 +60,7 @@ from fedidoc.federation.signing import InstanceSigner, SigningKeys
 from fedidoc.federation.subscribing import Subscribing
 from fedidoc.federation.tasks import Acquaintance, Tasks
 from fedidoc.federation.urls import Urls
+from fedidoc.federation.vouching import Asking
 from fedidoc.housekeeping import Housekeeping
 from fedidoc.jobs import Lane, Runner
 from fedidoc.log import Log
@@ -77,6 +78,7 @@ from fedidoc.verification.desk import Desks
 from fedidoc.verification.documents import Documents
 from fedidoc.verification.dossiers import Dossiers
 from fedidoc.verification.exclusions import Exclusions
+from fedidoc.verification.far_vouches import FarVouches
 from fedidoc.verification.identity import Identity
 from fedidoc.verification.lifetimes import Lifetimes
 from fedidoc.verification.listings import Registers
@@ -260,7 +262,7 @@ async def _furnish(
 
     vouches = Vouches(
         db, clock, vault, config.evidence, review.records, settle=review.settle,
-        notify=notify_about, domain=config.domain,
+        notify=notify_about, domain=config.domain, urls=urls, trusts=trust.takes_word_of, wake=wake,
     )  # fmt: skip
     accounts = Accounts(db, clock, vault, config, urls, Belongings(credentials, vouches))
     stack.callback(accounts.close)
@@ -281,7 +283,8 @@ async def _furnish(
     blocks = Blocks(db, clock, urls, wake)
     reports = Reports(db, clock, vault, urls, wake)
     moves = Moves(db, clock, follows, wake)
-    clinic = Clinic(cases, follows, blocks, reports)
+    far_vouches = FarVouches(db, clock, vault, trust, vouches)
+    clinic = Clinic(cases, follows, blocks, reports, far_vouches)
     # Federation
     keyring = Keyring(db, fetcher, clock)
     peering = Peering(db, fetcher, guard, clock, trust)
@@ -292,8 +295,8 @@ async def _furnish(
     )
     inbox = Inbox(db, clock, urls, trust, keyring, remote, clinic, wake=wake)
     outbox = Outbox(
-        db, clock, trust, fetcher, Expansion(urls, trust, publications), SigningKeys(db, vault),
-        wake=wake,
+        db, clock, trust, fetcher, Expansion(urls, trust, publications, vault),
+        SigningKeys(db, vault), wake=wake,
     )  # fmt: skip
     reading = Reading(
         db, clock, urls, trust, keyring, publications, credentials, publishing,
@@ -303,12 +306,22 @@ async def _furnish(
     Acquaintance(db, clock, peering, remote).register(tasks)
     rounds = Rounds(db, clock, trust, badges, remote)
     rounds.register(tasks)
+    Asking(clock, remote, far_vouches).register(tasks)
     Copying(pictures, fetcher, trust).register(tasks)
     subscribing = Subscribing(db, clock, fetcher, subscriptions)
     subscribing.register(tasks)
     activation = daily_batch(config, db, clock, vault, urls, pictures)
     housekeeping = Housekeeping(
-        db, clock, review, lifetimes, pictures, mailboxes, documents, recheck, activation
+        db,
+        clock,
+        review,
+        lifetimes,
+        pictures,
+        mailboxes,
+        documents,
+        recheck,
+        activation,
+        far_vouches,
     )
     housekeeping.register(tasks)
     runner = Runner(

@@ -15,6 +15,7 @@ from fedidoc.storage import logins, people, queues
 from fedidoc.storage.engine import Database
 from fedidoc.verification.documents import Documents
 from fedidoc.verification.expiry import Expiry
+from fedidoc.verification.far_vouches import FarVouches
 from fedidoc.verification.lifetimes import Lifetimes
 from fedidoc.verification.mailbox import Mailboxes
 from fedidoc.verification.recheck import TASK as RECHECK
@@ -44,6 +45,7 @@ class Housekeeping:
         documents: Documents,
         recheck: Recheck,
         activation: Activation,
+        far_vouches: FarVouches,
     ) -> None:
         self._db = db
         self._clock = clock
@@ -55,6 +57,7 @@ class Housekeeping:
         self._documents = documents
         self._recheck = recheck
         self._activation = activation
+        self._far_vouches = far_vouches
 
     def register(self, tasks: Tasks) -> None:
         tasks.add(self.KIND, self.keep)
@@ -78,6 +81,7 @@ class Housekeeping:
         await self._review.lapse()
         await self._lifetimes.watch()
         await self._expiry.run_out()
+        await self._far_vouches.watch()
         await self._pictures.sweep()
         await self._documents.sweep()
         await self._mailboxes.forget()

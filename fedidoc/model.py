@@ -283,6 +283,10 @@ class EventKind(StrEnum):
     BLOCKED = "blocked"
     BLOCK_UNDONE = "block_undone"
     REPORTED = "reported"
+    VOUCH_ASKED = "vouch_asked"
+    VOUCH_ASK_UNDONE = "vouch_ask_undone"
+    VOUCH_GIVEN = "vouch_given"
+    VOUCH_WITHDRAWN = "vouch_withdrawn"
 
 
 @dataclass(frozen=True, slots=True)

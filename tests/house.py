@@ -143,7 +143,7 @@ class House:
 
         made = Vouches(
             self.db, self.clock, self.vault, config.evidence, self.review.records,
-            settle=self._settle, notify=notify or tell, domain=self.domain,
+            settle=self._settle, notify=notify or tell, domain=self.domain, urls=self.urls,
         )  # fmt: skip
         self.accounts._credentials = Belongings(self.credentials, made)
         return made

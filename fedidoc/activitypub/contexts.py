@@ -20,6 +20,7 @@ _CASE_TERMS: Final[dict[str, Any]] = {
     "credential": {"@id": "fedidoc:credential", "@type": "@id"},
     "pseudonymous": "fedidoc:pseudonymous",
     "case": "fedidoc:case",
+    "profession": "fedidoc:profession",
     "specialty": "fedidoc:specialty",
     "code": "fedidoc:code",
     "label": "fedidoc:label",
@@ -68,6 +69,7 @@ EXTENSION_CONTEXT: Final[dict[str, Any]] = {
     "@context": {
         "fedidoc": NAMESPACE,
         "Case": "fedidoc:Case",
+        "Vouch": "fedidoc:Vouch",
         **_CASE_TERMS,
     }
 }

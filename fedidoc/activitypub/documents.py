@@ -41,6 +41,9 @@ PUBLIC: Final = AS + "Public"
 _PUBLIC: Final = frozenset({PUBLIC, "as:Public", "Public"})
 
 # As we write it, as our published context has it, and in full.
+VOUCH_TYPES: Final = ("fedidoc:Vouch", "Vouch", NAMESPACE + "Vouch")
+"""The types of a vouch, as its `Offer` may spell them."""
+
 _CASE_TYPES: Final = frozenset({"fedidoc:Case", "Case", NAMESPACE + "Case"})
 _MAX_IRI: Final = 2048
 

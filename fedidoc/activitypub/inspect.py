@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from fedidoc.activitypub.addressing import audience_of, same_origin, split_url
 from fedidoc.activitypub.documents import (
+    VOUCH_TYPES,
     ActivityDocument,
     Limits,
     id_of,
@@ -43,7 +44,6 @@ OTHER_ACTIVITIES: Final = frozenset(
         "Leave",
         "Listen",
         "Lock",
-        "Offer",
         "QuoteRequest",
         "Read",
         "TentativeAccept",
@@ -260,6 +260,29 @@ def _announce(activity: ActivityDocument) -> tuple[str, str]:
     return "announce", "group_activity" if kind in _ACTIVITIES or kind in OTHER_ACTIVITIES else ""
 
 
+def _is_vouch(offer: dict[str, Any]) -> bool:
+    """Whether an Offer is of a vouch, which asks a member for their word on an applicant."""
+    asked = offer.get("object")
+    return isinstance(asked, dict) and not set(VOUCH_TYPES).isdisjoint(types(asked))
+
+
+def _offer(activity: ActivityDocument) -> tuple[str, str]:
+    if not _is_vouch(activity.raw):
+        raise _Verdict("ignore", "activity_without_effect")
+    applicant = id_of(activity.raw.get("attributedTo"))
+    if applicant is None or not same_origin(applicant, activity.actor or ""):
+        raise _Verdict("refuse", "applicant_foreign")
+    return "vouch_request", ""
+
+
+def _accept(activity: ActivityDocument) -> tuple[str, str]:
+    answered = activity.object
+    if answered is not None and "Offer" in types(answered) and _is_vouch(answered):
+        _object_id(activity)
+        return "vouch", ""
+    return _answer("accept_follow")(activity)
+
+
 def _answer(effect: str) -> Callable[[ActivityDocument], tuple[str, str]]:
     """Accept or Reject of a Follow that was sent to this actor."""
 
@@ -300,7 +323,12 @@ def _undo(activity: ActivityDocument) -> tuple[str, str]:
         raise _Verdict("refuse", "object_missing")
     if ids(undone.get("actor")) not in ((), (activity.actor,)):
         raise _Verdict("refuse", "undo_of_another")
-    effect = _UNDOES.get(_main_type(types(undone)) or "")
+    kind = _main_type(types(undone)) or ""
+    effect = _UNDOES.get(kind)
+    if kind == "Offer" and _is_vouch(undone):
+        effect = "undo_vouch_request"
+    elif kind == "Accept" and isinstance(undone.get("object"), dict):
+        effect = "undo_vouch" if _is_vouch(undone["object"]) else None
     if effect is None:
         raise _Verdict("ignore", "object_type_unknown")
     return effect, ""
@@ -329,7 +357,7 @@ def _collect(effect: str) -> Callable[[ActivityDocument], tuple[str, str]]:
 
 
 _ACTIVITIES: Final[dict[str, Callable[[ActivityDocument], tuple[str, str]]]] = {
-    "Accept": _answer("accept_follow"),
+    "Accept": _accept,
     "Add": _collect("add"),
     "Announce": _announce,
     "Block": _about("block"),
@@ -340,6 +368,7 @@ _ACTIVITIES: Final[dict[str, Callable[[ActivityDocument], tuple[str, str]]]] = {
     "Follow": _about("follow"),
     "Like": _about("like"),
     "Move": _move,
+    "Offer": _offer,
     "Reject": _answer("reject_follow"),
     "Remove": _collect("remove"),
     "Undo": _undo,

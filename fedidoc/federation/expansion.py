@@ -16,10 +16,12 @@ from fedidoc.federation.builders.posts import Addressed
 from fedidoc.federation.publications import Publications
 from fedidoc.federation.urls import Urls
 from fedidoc.model import Actor, Audience, EventKind, Post
-from fedidoc.storage import activities, actors, cases, follows
+from fedidoc.storage import activities, actors, cases, follows, vouches
 from fedidoc.storage.activities import Activity
 from fedidoc.storage.engine import Reader, Row
+from fedidoc.vault import Vault
 from fedidoc.verification.trust import Trust
+from fedidoc.verification.vouches import State, open_statement
 
 Place = tuple[str, str | None]
 """An inbox, and the shared inbox of its server."""
@@ -46,10 +48,12 @@ class _Event:
 class Expansion:
     """Builds what an event has to tell others. Reads only; the outbox writes."""
 
-    def __init__(self, urls: Urls, trust: Trust, publications: Publications) -> None:
+    def __init__(self, urls: Urls, trust: Trust, publications: Publications, vault: Vault) -> None:
+        """`vault` opens what members say of applicants elsewhere."""
         self._urls = urls
         self._trust = trust
         self._publications = publications
+        self._vault = vault
 
     async def expand(self, reader: Reader, row: Row) -> Expanded | None:
         """The activity for one event row; None when there is nothing (more) to tell."""
@@ -79,6 +83,10 @@ class Expansion:
                 return await self._block(reader, event)
             case EventKind.REPORTED:
                 return await self._report(reader, event)
+            case EventKind.VOUCH_ASKED | EventKind.VOUCH_ASK_UNDONE:
+                return await self._ask_to_vouch(reader, event)
+            case EventKind.VOUCH_GIVEN | EventKind.VOUCH_WITHDRAWN:
+                return await self._vouch(reader, event)
             case EventKind.ACTOR_MOVED:
                 return await self._move(reader, event)
             case EventKind.ACTOR_UPDATED | EventKind.ACTOR_DELETED:
@@ -222,6 +230,47 @@ class Expansion:
         )
         inbox = subject.shared_inbox or subject.inbox
         return self._made(event, document, subject.uri, [inbox])
+
+    # Vouches ----------------------------------------------------------------------------------
+
+    async def _ask_to_vouch(self, reader: Reader, event: _Event) -> Expanded | None:
+        row = await vouches.get(reader, event.subject)
+        if row is None or row.uri is None:
+            return None
+        found = await actors.get_many(reader, [row.applicant_id, row.voucher_id or ""])
+        applicant, colleague = found.get(row.applicant_id), found.get(row.voucher_id or "")
+        if applicant is None or colleague is None:
+            return None
+        if event.kind is EventKind.VOUCH_ASK_UNDONE:
+            document = build.undo_offer(self._head(event), row.uri, colleague.uri)
+        elif row.state != State.ASKED or not self._trust.takes_word_of(colleague.host):
+            return None  # taken back before it went out
+        else:
+            head = Head(row.uri, event.actor.uri, event.at)
+            document = build.offer_vouch(
+                head, applicant.uri, colleague.uri, row.profession, row.specialty
+            )
+        return self._made(event, document, row.uri, [colleague.inbox])
+
+    async def _vouch(self, reader: Reader, event: _Event) -> Expanded | None:
+        """To the server that asked and nobody else; its own actor is that of its credentials."""
+        row = await vouches.get(reader, event.subject)
+        applicant = await actors.get(reader, row.applicant_id) if row is not None else None
+        issuer = self._trust.issuer(applicant.host) if applicant is not None else None
+        asker = await actors.by_uri(reader, issuer.uri) if issuer is not None else None
+        if row is None or row.uri is None or asker is None:
+            return None
+        uri = self._urls.vouch(row.id)
+        if event.kind is EventKind.VOUCH_WITHDRAWN:
+            document = build.undo_vouch(self._head(event), uri, row.uri, asker.uri)
+        elif row.state != State.GIVEN or not self._trust.takes_word_of(asker.host):
+            return None  # taken back, or the member suspended, before it went out
+        else:
+            statement = open_statement(self._vault, row)
+            document = build.vouch(
+                Head(uri, event.actor.uri, event.at), row.uri, asker.uri, statement
+            )
+        return self._made(event, document, row.uri, [asker.inbox])
 
     # Actors -----------------------------------------------------------------------------------
 

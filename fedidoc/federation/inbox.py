@@ -14,9 +14,16 @@ from typing import Any, Final
 
 import orjson
 
-from fedidoc.activitypub.addressing import host_of
+from fedidoc.activitypub.addressing import host_of, same_origin
 from fedidoc.activitypub.deliver import back_off
-from fedidoc.activitypub.documents import ActivityDocument, ids, read_activity, types
+from fedidoc.activitypub.documents import (
+    VOUCH_TYPES,
+    ActivityDocument,
+    id_of,
+    ids,
+    read_activity,
+    types,
+)
 from fedidoc.activitypub.errors import DocumentError, Refused, SignatureError
 from fedidoc.activitypub.inspect import ACTOR_TYPES
 from fedidoc.activitypub.messages import Request
@@ -166,6 +173,7 @@ class Inbox:
     async def _prepare(self, work: Sequence[Work]) -> dict[str, dict[str, Any] | Missing]:
         """Fetch every actor and object that the batch needs and this database does not have."""
         wanted, refresh, announced = set[str](), set[str](), set[str]()
+        vouching = set[str]()
         for each in work:
             if each.activity is None or each.effect:
                 continue
@@ -178,14 +186,28 @@ class Inbox:
                 wanted.add(each.destination)
             if each.activity.type == "Announce" and each.activity.object_id:
                 announced.add(each.activity.object_id)
+            if each.applicant:
+                wanted.add(each.applicant)
+            if each.vouches(self._urls):
+                # What a colleague's badge says now is what counts, its status list asked for anew.
+                refresh.add(each.signer)
+                vouching.add(each.signer)
         missing = await self._remote.prefetch(wanted, refresh=refresh)
         for each in work:
-            failure = missing.get(each.signer) or missing.get(each.destination)
+            failure = (
+                missing.get(each.signer)
+                or missing.get(each.destination)
+                or missing.get(each.applicant)
+            )
             if failure is not None and not each.effect:
                 if failure.transient:
                     each.again = failure.reason
                 else:
                     each.effect = f"ignore: the actor could not be had ({failure.reason})"
+        unsure = await self._remote.unsure(vouching)
+        for each in work:
+            if each.signer in unsure and not each.effect and each.vouches(self._urls):
+                each.again = each.again or "credential_unavailable"
         speakers = {
             each.signer
             for each in work
@@ -299,9 +321,31 @@ class Work:
             return ""
         return activity.target_id or ""
 
+    @property
+    def applicant(self) -> str:
+        """For whom another server asks a member here to vouch, if they are of that server; "" for
+        all but such requests."""
+        activity = self.activity
+        if activity is None or activity.type != "Offer":
+            return ""
+        if not set(VOUCH_TYPES).intersection(types(activity.object or {})):
+            return ""
+        applicant = id_of(activity.raw.get("attributedTo"))
+        return applicant if applicant and same_origin(applicant, self.signer) else ""
+
+    def vouches(self, urls: Urls) -> bool:
+        """Whether it answers a request of this instance to vouch."""
+        activity = self.activity
+        return (
+            activity is not None
+            and activity.type == "Accept"
+            and "Offer" in types(activity.object or {})
+            and urls.is_ours(activity.object_id or "")
+        )
+
     def names(self, urls: Urls) -> set[str]:
         """Ids of the actors that handling it may need: the signer, and everybody it names here."""
-        names = {self.signer, self.destination}
+        names = {self.signer, self.destination, self.applicant}
         if self.activity is None:
             return names
         embedded = self.activity.object or {}

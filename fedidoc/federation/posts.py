@@ -121,7 +121,7 @@ def _read_case(case: dict[str, Any]) -> CaseFields | None:
     sex = _text(case.get("sex"), _WORD_LENGTH)
     age_band = _text(case.get("ageBand"), _WORD_LENGTH)
     return CaseFields(
-        specialty=_read_specialty(case.get("specialty")),
+        specialty=read_specialty(case.get("specialty")),
         # Only the known bands: none of them says an age over 89.
         age_band=age_band if age_band in AGE_BANDS else None,
         sex=sex if sex in SEXES else None,
@@ -141,7 +141,8 @@ def _text(value: Any, length: int) -> str:
     return value[:length] if isinstance(value, str) else ""
 
 
-def _read_specialty(value: Any) -> Specialty | None:
+def read_specialty(value: Any) -> Specialty | None:
+    """The `specialty` of a document: its code and label; None if it is not whole."""
     if not isinstance(value, dict):
         return None
     code, label = line(_text(value.get("code"), 20), 20), line(_text(value.get("label"), 120), 120)

@@ -33,6 +33,7 @@ from fedidoc.storage.engine import Database, Transaction
 STALE_AFTER = DAY
 _REFRESHES_A_MINUTE = 6
 _MISSING_LASTS = 5 * MINUTE
+_JUST_NOW = 10 * MINUTE
 _FETCHES_AT_ONCE = 16
 _MOST_ALIASES = 32
 
@@ -190,6 +191,19 @@ class Remote:
         await asyncio.gather(*(self.recheck(actor) for actor in asked))
         again = await actors.by_uris(self._db, {actor.uri for actor in doubtful})
         return {uri for uri, actor in again.items() if is_open(actor.badge)}
+
+    async def unsure(self, uris: set[str]) -> set[str]:
+        """Those whose badge was not looked at just now, though it was to be: their server did not
+        answer. A later try may."""
+        if not uris:
+            return set()
+        since = self._clock.now() - _JUST_NOW
+        known = await actors.by_uris(self._db, uris)
+        return {
+            uri
+            for uri, actor in known.items()
+            if is_open(actor.badge) or (actor.badge.verified and (actor.badge.checked or 0) < since)
+        }
 
     async def objects(self, uris: set[str]) -> dict[str, dict[str, Any] | Missing]:
         """The documents of those posts that this database does not have, by id."""

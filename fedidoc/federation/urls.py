@@ -77,6 +77,14 @@ class Urls:
     def block(self, block_id: str) -> str:
         return f"{self.base}/blocks/{block_id}"
 
+    def vouch_request(self, vouch_id: str) -> str:
+        """The Offer by which a colleague elsewhere is asked to vouch."""
+        return f"{self.base}/offers/{vouch_id}"
+
+    def vouch(self, vouch_id: str) -> str:
+        """The Accept by which a member vouches for somebody elsewhere."""
+        return f"{self.base}/accepts/{vouch_id}"
+
     def credential(self, credential_id: str) -> str:
         return f"{self.base}/credentials/{credential_id}"
 

@@ -100,6 +100,17 @@ async def count_published(reader: Reader, actor_id: str, audiences: Iterable[Aud
     )
 
 
+async def forget_sent(tx: Transaction, uris: Iterable[str]) -> int:
+    """Forget activities that every inbox has got; how many. For those with words in them that are
+    kept sealed elsewhere."""
+    where, params = among("uri", uris)
+    return await tx.execute(
+        f"DELETE FROM activities WHERE {where} AND NOT EXISTS (SELECT 1 FROM deliveries d"
+        " WHERE d.activity_id = activities.id AND d.state <> 'done')",
+        params,
+    )
+
+
 async def was_sent_to(reader: Reader, activity_id: str, host: str) -> bool:
     """Whether an activity was sent, or waits to be sent, to a host."""
     found = await reader.fetch_value(

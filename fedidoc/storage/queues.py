@@ -49,6 +49,7 @@ __all__ = [
     "earliest",
     "failures",
     "finish",
+    "forget_body",
     "host_failed",
     "host_recovered",
     "prune",
@@ -216,6 +217,11 @@ async def finish(
             f" last_error = NULL, next_at = ?{also} WHERE state = 'waiting' AND {clause}",
             (*values, *params),
         )
+
+
+async def forget_body(tx: Transaction, row_id: str) -> None:
+    """Empty an inbox row that is done in this transaction: its words are kept sealed elsewhere."""
+    await tx.execute("UPDATE inbox SET body = '' WHERE id = ?", (row_id,))
 
 
 async def retry(tx: Transaction, queue: Queue, row_id: str, at: int, error: str) -> None:

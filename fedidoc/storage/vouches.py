@@ -1,5 +1,7 @@
 """Vouches: who asked whom, and what came of it. Both are named by their actors.
 
+One that goes between two servers has a row on each, with the same `uri`.
+
 What was typed and what a colleague says are sealed by the caller.
 """
 
@@ -15,7 +17,8 @@ from fedidoc.storage.statements import Reader, Row, Transaction, among
 
 @dataclass(frozen=True, slots=True)
 class VouchRow:
-    """One request. `voucher_id` is None if nobody of that name was found."""
+    """One request. `voucher_id` is None if nobody of that name was found. `uri` is the Offer's
+    between servers, None where both are members here."""
 
     id: str
     applicant_id: str  # an actor's id
@@ -28,6 +31,7 @@ class VouchRow:
     answered: int | None = None
     statement_sealed: bytes | None = None
     valid_until: int | None = None
+    uri: str | None = None
 
 
 def _row_of(row: Row) -> VouchRow:
@@ -45,22 +49,75 @@ def _row_of(row: Row) -> VouchRow:
         if row["statement_sealed"] is None
         else bytes(row["statement_sealed"]),
         valid_until=row["valid_until"],
+        uri=row["uri"],
     )
 
 
-async def put(tx: Transaction, row: VouchRow) -> None:
-    await tx.insert_many(
+async def put(tx: Transaction, row: VouchRow) -> bool:
+    """False if there is one of that `uri`."""
+    new = await tx.insert_many(
         "vouches",
         ("id", "applicant_actor_id", "voucher_actor_id", "asked_sealed", "profession", "specialty",
-         "state", "asked"),
+         "state", "asked", "uri"),
         [(row.id, row.applicant_id, row.voucher_id, row.asked_sealed, row.profession,
-          specialty_text(row.specialty), row.state, row.asked)],
+          specialty_text(row.specialty), row.state, row.asked, row.uri)],
+        conflict="ON CONFLICT (uri) DO NOTHING", returning="id",
     )  # fmt: skip
+    return bool(new)
 
 
 async def get(reader: Reader, id: str) -> VouchRow | None:
     row = await reader.fetch_one("SELECT * FROM vouches WHERE id = ?", (id,))
     return _row_of(row) if row else None
+
+
+async def by_uri(reader: Reader, uri: str) -> VouchRow | None:
+    row = await reader.fetch_one("SELECT * FROM vouches WHERE uri = ?", (uri,))
+    return _row_of(row) if row else None
+
+
+async def name_voucher(tx: Transaction, id: str, voucher_id: str) -> bool:
+    """Write down whom the typed words mean; False if that is known, or the request over."""
+    changed = await tx.execute(
+        "UPDATE vouches SET voucher_actor_id = ?"
+        " WHERE id = ? AND state = 'asked' AND voucher_actor_id IS NULL",
+        (voucher_id, id),
+    )
+    return changed == 1
+
+
+async def open_of_host(reader: Reader, host: str, since: int) -> int:
+    """How many requests of applicants of a server wait since a time (ms)."""
+    return int(
+        await reader.fetch_value(
+            "SELECT COUNT(*) FROM vouches v JOIN actors a ON a.id = v.applicant_actor_id"
+            " WHERE a.host = ? AND v.state = 'asked' AND v.asked > ?",
+            (host, since),
+        )
+    )
+
+
+async def given_elsewhere(reader: Reader, *, after: str, limit: int) -> list[VouchRow]:
+    """Vouches that stand for members here by colleagues of other servers, by id."""
+    rows = await reader.fetch_all(
+        "SELECT v.* FROM vouches v JOIN actors g ON g.id = v.voucher_actor_id"
+        " JOIN actors a ON a.id = v.applicant_actor_id"
+        " WHERE v.state = 'given' AND v.uri IS NOT NULL AND g.local = 0 AND a.local = 1"
+        " AND v.id > ? ORDER BY v.id LIMIT ?",
+        (after, limit),
+    )
+    return [_row_of(row) for row in rows]
+
+
+async def told_elsewhere(reader: Reader, since: int) -> list[str]:
+    """Ids of requests from other servers that members here said yes to since a time (ms)."""
+    rows = await reader.fetch_all(
+        "SELECT v.id FROM vouches v JOIN actors g ON g.id = v.voucher_actor_id"
+        " WHERE v.uri IS NOT NULL AND g.local = 1 AND v.answered > ?"
+        " AND v.statement_sealed IS NOT NULL",
+        (since,),
+    )
+    return [row[0] for row in rows]
 
 
 async def of_applicant(reader: Reader, actor_id: str, *, since: int = 0) -> list[VouchRow]:

@@ -72,6 +72,15 @@ class Trust:
         peer = self._peers.get(host)
         return peer.withheld if peer else None
 
+    def takes_word_of(self, host: str) -> bool:
+        """Whether members of that server may vouch for applicants here, and be asked by theirs: it
+        is trusted, not limited, and its key is known."""
+        return (
+            self.trusts(host)
+            and self.policy(host) is PeerPolicy.ALLOWED
+            and self.issuer(host) is not None
+        )
+
     def issuer(self, host: str) -> Issuer | None:
         """The pinned issuer of a server that is heard; None if there is none (yet)."""
         return self._issuers.get(host)

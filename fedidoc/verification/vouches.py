@@ -5,41 +5,68 @@ else; they vouch, or say no, or do nothing: the applicant sees no difference bet
 nor whether somebody of that name is here. Enough vouches are evidence. A member vouches for a few
 colleagues a year, not before having been verified for a while, and never in a circle; the word of
 somebody who is suspended falls, and with it what rested on it.
+
+Either may be of another server that is trusted here: `far_vouches` says what the two
+tell each other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 
-from fedidoc.clock import DAY, Clock, iso
+from fedidoc.clock import DAY, Clock
 from fedidoc.config import EvidenceRules, host_name
 from fedidoc.errors import BadInput, Conflict, NotFound, TooMany
-from fedidoc.model import Account, Actor, NotificationKind, Right, Role, Specialty, Standing
-from fedidoc.storage import actors, people, vouches
+from fedidoc.model import (
+    Account,
+    Actor,
+    Event,
+    EventKind,
+    NotificationKind,
+    Right,
+    Specialty,
+)
+from fedidoc.storage import actors, people, queues, vouches
 from fedidoc.storage.engine import Database, Reader, Transaction
 from fedidoc.storage.vouches import VouchRow
 from fedidoc.vault import Vault
 from fedidoc.verification.claims import tidy_lines
 from fedidoc.verification.credentials import Credentials
 from fedidoc.verification.evidence import EvidenceKind, Records
+from fedidoc.verification.hindrances import Hindrances, may_ask
 from fedidoc.verification.mailbox import Settle
 
 BY: Final = "vouches"
 """Who recorded it, in evidence and in the audit log."""
 
-_ASKING: Final = (Standing.NEW, Standing.APPLIED, Standing.REFUSED)
-_YEAR: Final = 365 * DAY
-_ASKED_LASTS: Final = 30 * DAY
-_MOST_ASKED: Final = 10  # by one applicant within _ASKED_LASTS
-_MOST_WAITING: Final = 20  # of one colleague; what is more is not told
-_MOST_LINKS: Final = 5  # of a chain of vouches that is looked along for a circle
-_LONGEST: Final = 1000
+ASKED_LASTS: Final = 30 * DAY
+"""How long a request waits for an answer."""
+
+FIND: Final = "vouch"
+"""The task of finding a colleague elsewhere, and asking them. Its subject is the request's id."""
+
+COUNT: Final = "vouches"
+"""The task of counting the vouches for an applicant here. Its subject is the applicant's actor."""
+
+MOST_ASKED: Final = 10  # by one applicant within ASKED_LASTS
+MOST_WAITING: Final = 20  # of one colleague; what is more is not told
+SHORTEST: Final = 10
+LONGEST: Final = 1000
 
 Notify = Callable[[Transaction, NotificationKind, str, str], Awaitable[None]]
 """Leaves a note of a kind for the person behind an actor id, about another actor."""
+
+
+class VouchUrls(Protocol):
+    """What our requests are called elsewhere, and the actor that sends them."""
+
+    def vouch_request(self, vouch_id: str) -> str: ...
+    def vouch(self, vouch_id: str) -> str: ...
+    @property
+    def instance_actor(self) -> str: ...
 
 
 class State(StrEnum):
@@ -102,8 +129,12 @@ class Vouches:
         settle: Settle,
         notify: Notify,
         domain: str,
+        urls: VouchUrls,
+        trusts: Callable[[str], bool] = lambda host: False,
+        wake: Callable[[str], None] = lambda queue: None,
     ) -> None:
-        """`domain` is the instance's, as it stands in handles."""
+        """`domain` is the instance's, as it stands in handles. `trusts` says whether members of
+        another server may be asked, and may ask. `wake` is told which queue has something to do."""
         self._db = db
         self._clock = clock
         self._vault = vault
@@ -112,6 +143,10 @@ class Vouches:
         self._settle = settle
         self._notify = notify
         self._domain = domain
+        self.urls = urls
+        self._trusts = trusts
+        self.hindrances = Hindrances(clock, rules, trusts)
+        self._wake = wake
 
     @property
     def needed(self) -> int:
@@ -122,26 +157,28 @@ class Vouches:
 
     async def ask(self, account: Account, handle: str) -> None:
         """Ask a colleague by username or handle. BadInput names the field `colleague`; TooMany
-        after ten in a month. Says nothing of who is here."""
-        username = self._username(handle)
+        after ten in a month. Says nothing of who is here, nor of who is elsewhere: that is found
+        out later."""
+        username = self._named(handle)
+        far = "@" in username
         now = self._clock.now()
         async with self._db.transaction() as tx:
             await tx.lock(f"vouches for {account.actor_id}")
             fresh = await people.account(tx, account.id)
-            if not self.needed or fresh is None or not _may_ask(fresh):
+            if not self.needed or fresh is None or not may_ask(fresh):
                 raise Conflict("Colleagues are asked before a decision only.")
             if username == fresh.username:
                 raise BadInput("Nobody vouches for themselves.", field="colleague")
-            asked = await vouches.of_applicant(tx, fresh.actor_id, since=now - _ASKED_LASTS)
-            if len(asked) >= _MOST_ASKED:
+            asked = await vouches.of_applicant(tx, fresh.actor_id, since=now - ASKED_LASTS)
+            if len(asked) >= MOST_ASKED:
                 raise TooMany(
-                    f"You asked {_MOST_ASKED} colleagues this month; wait for their answers.",
+                    f"You asked {MOST_ASKED} colleagues this month; wait for their answers.",
                     retry_after=DAY // 1000,
                 )
             # Also after it was taken back: nobody is asked again and again.
-            if username in (self._words(row) for row in asked):
+            if username in (self.words(row) for row in asked):
                 raise BadInput("You asked this colleague already.", field="colleague")
-            colleague = await people.account_by_username(tx, username)
+            colleague = None if far else await people.account_by_username(tx, username)
             told = colleague is not None and colleague.may(Right.VOUCH)
             id = self._clock.random_id()
             row = VouchRow(
@@ -153,22 +190,28 @@ class Vouches:
                 specialty=fresh.specialty,
                 state=State.ASKED.value,
                 asked=now,
+                uri=self.urls.vouch_request(id) if far else None,
             )
             await vouches.put(tx, row)
+            if far:
+                await queues.put_task(tx, FIND, id, {}, now)
             if row.voucher_id is not None:
-                waiting = await vouches.of_voucher(tx, row.voucher_id, [State.ASKED])
-                if len(waiting) <= _MOST_WAITING:
-                    await self._notify(
-                        tx, NotificationKind.VOUCH_ASKED, row.voucher_id, fresh.actor_id
-                    )
+                await self.tell(tx, row.voucher_id, fresh.actor_id)
+        if far:
+            self._wake("tasks")
 
-    def _username(self, handle: str) -> str:
+    def _named(self, handle: str) -> str:
+        """The username of a member, `username@host` of somebody elsewhere."""
         username, at, host = handle.strip().removeprefix("@").lower().partition("@")
         if not username or len(handle) > 200 or not handle.isprintable():
             raise BadInput("Write a colleague's username, such as @gokafor.", field="colleague")
-        if at and host not in (self._domain, host_name(self._domain)):
-            raise BadInput("Name a member of this instance.", field="colleague")
-        return username
+        if not at or host in (self._domain, host_name(self._domain)):
+            return username
+        if not self._trusts(host):
+            raise BadInput(
+                "Name a member of this instance, or of a server that it trusts.", field="colleague"
+            )
+        return f"{username}@{host}"
 
     async def cancel(self, account: Account, id: str) -> None:
         """Take a request back that nobody answered. NotFound if it is not the member's."""
@@ -179,18 +222,22 @@ class Vouches:
             # Declined looks to the applicant as if it waited, so it is taken back alike.
             for before in (State.ASKED, State.DECLINED):
                 if await vouches.end(tx, id, before, State.CANCELLED):
-                    return
-            raise Conflict("This colleague has vouched already.")
+                    break
+            else:
+                raise Conflict("This colleague has vouched already.")
+            if row.uri is not None and row.voucher_id is not None:
+                await self.put_event(tx, EventKind.VOUCH_ASK_UNDONE, row)
+        self._wake("events")
 
     async def of_applicant(self, account: Account) -> tuple[Wish, ...]:
         """The member's requests that stand: given, or not answered within a month."""
         now = self._clock.now()
         rows = await vouches.of_applicant(self._db, account.actor_id)
         return tuple(
-            Wish(row.id, self._words(row), row.state == State.GIVEN, row.asked)
+            Wish(row.id, self.words(row), row.state == State.GIVEN, row.asked)
             for row in rows
             if self._counts(row, now)
-            or (row.state in (State.ASKED, State.DECLINED) and row.asked > now - _ASKED_LASTS)
+            or (row.state in (State.ASKED, State.DECLINED) and row.asked > now - ASKED_LASTS)
         )
 
     # The colleague's side ---------------------------------------------------------------------
@@ -201,7 +248,7 @@ class Vouches:
         rows = await vouches.of_voucher(self._db, account.actor_id, [State.ASKED, State.GIVEN])
         shown = []
         for row in rows:
-            if self._counts(row, now) or self._waits(row, now):
+            if self._counts(row, now) or self.waits(row, now):
                 found = await self._request(self._db, row, account)
                 if found is not None:
                     shown.append(found)
@@ -213,7 +260,7 @@ class Vouches:
         row = await vouches.get(self._db, id)
         if row is None or row.voucher_id != account.actor_id:
             raise NotFound
-        if not (self._counts(row, now) or self._waits(row, now)):
+        if not (self._counts(row, now) or self.waits(row, now)):
             raise NotFound
         found = await self._request(self._db, row, account)
         if found is None:
@@ -227,7 +274,7 @@ class Vouches:
         changes nothing.
         """
         statement = tidy_lines(statement)
-        if not 10 <= len(statement) <= _LONGEST:
+        if not SHORTEST <= len(statement) <= LONGEST:
             raise BadInput(
                 "Say in a sentence how you know them, so that a reviewer can judge it.",
                 field="statement",
@@ -243,17 +290,17 @@ class Vouches:
             row = await vouches.get(tx, id)
             if row is not None and self._counts(row, now):
                 return
-            if row is None or not self._waits(row, now):
+            if row is None or not self.waits(row, now):
                 raise NotFound
-            hindrance = await self._hindrance(tx, row, account)
+            hindrance = await self.hindrances.of_member(tx, row, account)
             if hindrance:
                 raise Conflict(hindrance)
-            await vouches.answer(
-                tx, id, State.GIVEN, at=now,
-                statement_sealed=self._vault.seal(statement.encode(), f"statement of vouch {id}"),
-                valid_until=now + self._rules.vouch_valid_days * DAY,
-            )  # fmt: skip
-            await self._count(tx, row.applicant_id)
+            await self.keep(tx, row, statement)
+            if row.uri is not None:
+                await self.put_event(tx, EventKind.VOUCH_GIVEN, row)
+            else:
+                await self.count(tx, row.applicant_id)
+        self._wake("events")
 
     async def decline(self, account: Account, id: str) -> None:
         """Say no. Nobody is told."""
@@ -273,7 +320,10 @@ class Vouches:
             await tx.lock(f"vouches for {row.applicant_id}")
             if not await vouches.end(tx, id, State.GIVEN, State.WITHDRAWN):
                 raise NotFound
-            await self._count(tx, row.applicant_id)
+            await self.count(tx, row.applicant_id)
+            if row.uri is not None:
+                await self.put_event(tx, EventKind.VOUCH_WITHDRAWN, row)
+        self._wake("events")
 
     # Reviewers, and by itself -----------------------------------------------------------------
 
@@ -302,9 +352,36 @@ class Vouches:
         for row in rows:
             await vouches.end(tx, row.id, State.GIVEN, State.FALLEN)
         for applicant_id in sorted({row.applicant_id for row in rows}):
-            await self._count(tx, applicant_id)
+            await self.count(tx, applicant_id)
 
-    async def _count(self, tx: Transaction, applicant_id: str) -> None:
+    # Also for those elsewhere -----------------------------------------------------------------
+
+    async def tell(self, tx: Transaction, voucher_id: str, applicant_id: str) -> None:
+        """Leave the colleague a note of a request, unless a pile of them waits."""
+        waiting = await vouches.of_voucher(tx, voucher_id, [State.ASKED])
+        if len(waiting) <= MOST_WAITING:
+            await self._notify(tx, NotificationKind.VOUCH_ASKED, voucher_id, applicant_id)
+
+    async def keep(self, tx: Transaction, row: VouchRow, statement: str) -> None:
+        """Let a vouch stand from now on, its statement sealed. Does not count it."""
+        now = self._clock.now()
+        await vouches.answer(
+            tx, row.id, State.GIVEN, at=now,
+            statement_sealed=self._vault.seal(statement.encode(), f"statement of vouch {row.id}"),
+            valid_until=now + self._rules.vouch_valid_days * DAY,
+        )  # fmt: skip
+
+    async def put_event(self, tx: Transaction, kind: EventKind, row: VouchRow) -> None:
+        """Have the other server told. The instance speaks for an applicant, who is not verified."""
+        asks = kind in (EventKind.VOUCH_ASKED, EventKind.VOUCH_ASK_UNDONE)
+        instance = await actors.by_uri(tx, self.urls.instance_actor) if asks else None
+        speaker = instance.id if instance is not None else row.voucher_id
+        assert speaker is not None  # only a colleague who was found vouches
+        await queues.put_event(
+            tx, Event(self._clock.sortable_id(), kind, speaker, row.id, self._clock.now(), {})
+        )
+
+    async def count(self, tx: Transaction, applicant_id: str) -> None:
         """Record or withdraw the evidence, as the vouches that stand give it."""
         account = await people.account_by_actor(tx, applicant_id)
         if account is None or not self.needed:
@@ -354,63 +431,29 @@ class Vouches:
             asked=row.asked,
             given=given,
             statement=self._statement(row),
-            hindrance="" if given else await self._hindrance(reader, row, account),
+            hindrance="" if given else await self.hindrances.of_member(reader, row, account),
         )
-
-    async def _hindrance(self, reader: Reader, row: VouchRow, account: Account) -> str:
-        """Why the member cannot vouch in answer to a request now; empty if they can."""
-        now, rules = self._clock.now(), self._rules
-        voucher = await people.account(reader, account.id)
-        if voucher is None or not voucher.may(Right.VOUCH):
-            return "Your level on this instance does not vouch for others."
-        since = await vouches.verified_since(reader, voucher.id)
-        ripe = None if since is None else since + rules.vouch_cooling_days * DAY
-        if ripe is None or ripe > now:
-            when = f" on {iso(ripe)[:10]}" if ripe is not None else ""
-            return f"You were verified not long ago; you may vouch for others later{when}."
-        if await vouches.answered_since(reader, voucher.actor_id, now - _YEAR) >= (
-            rules.vouches_a_year
-        ):
-            return (
-                f"You vouched for {rules.vouches_a_year} colleagues within a year, which is as many"
-                " as one may."
-            )
-        applicant = await people.account_by_actor(reader, row.applicant_id)
-        if applicant is None or not _may_ask(applicant):
-            return "They need no vouch any more."
-        if await self._in_circle(reader, voucher.actor_id, row.applicant_id, now - _YEAR):
-            return "They vouched for you, or for somebody who did; that would be a circle."
-        return ""
-
-    async def _in_circle(
-        self, reader: Reader, voucher_id: str, applicant_id: str, since: int
-    ) -> bool:
-        """Whether what the voucher is rests, a few steps back, on the applicant's word."""
-        seen: set[str] = set()
-        behind: Iterable[str] = [voucher_id]
-        for _ in range(_MOST_LINKS):
-            found = await vouches.vouchers_of(reader, list(behind), since)
-            if applicant_id in found:
-                return True
-            behind = list(found - seen)[:1000]
-            seen |= found
-            if not behind:
-                break
-        return False
 
     def _counts(self, row: VouchRow, now: int) -> bool:
         return row.state == State.GIVEN and (row.valid_until or 0) > now
 
-    def _waits(self, row: VouchRow, now: int) -> bool:
-        return row.state == State.ASKED and row.asked > now - _ASKED_LASTS
+    def waits(self, row: VouchRow, now: int) -> bool:
+        """Whether it may still be answered."""
+        return row.state == State.ASKED and row.asked > now - ASKED_LASTS
 
-    def _words(self, row: VouchRow) -> str:
+    def words(self, row: VouchRow) -> str:
+        """Whom the applicant named: a username, or `username@host`."""
         return self._vault.open(row.asked_sealed, f"words of vouch {row.id}").decode()
 
     def _statement(self, row: VouchRow) -> str:
-        if row.statement_sealed is None:
-            return ""
-        return self._vault.open(row.statement_sealed, f"statement of vouch {row.id}").decode()
+        return open_statement(self._vault, row)
+
+
+def open_statement(vault: Vault, row: VouchRow) -> str:
+    """What the colleague said; empty before they said it."""
+    if row.statement_sealed is None:
+        return ""
+    return vault.open(row.statement_sealed, f"statement of vouch {row.id}").decode()
 
 
 class Belongings:
@@ -428,7 +471,3 @@ class Belongings:
     async def renew(self, tx: Transaction, actor_id: str) -> bool:
         """The credential again, to the same day; vouches that fell stay fallen."""
         return await self._credentials.renew(tx, actor_id)
-
-
-def _may_ask(account: Account) -> bool:
-    return account.standing in _ASKING and account.role is not Role.STAFF

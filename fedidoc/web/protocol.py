@@ -56,13 +56,13 @@ _ACTOR: Final = re.compile(rf"/users/{_USERNAME}")
 _SIGNED: Final = re.compile(
     rf"/users/{_USERNAME}/(?P<list>followers|following|outbox)"
     rf"|/objects/{_ID}(?P<context>/context)?"
-    r"|/(?P<log>activities|follows|likes|announces)/[0-9A-Za-z_-]{1,64}"
+    r"|/(?P<log>activities|follows|likes|announces|offers|accepts)/[0-9A-Za-z_-]{1,64}"
     r"|/credentials/status/(?P<status>1)|/credentials/(?P<credential>[0-9A-Za-z_-]{1,64})"
     r"|/media/(?P<file>[0-9A-Za-z_-]{1,80}\.[a-z0-9]{1,5})"
 )
 _OURS: Final = ("/inbox", "/users/", "/objects/", "/activities/", "/follows/", "/likes/",
-                "/announces/", "/credentials/", "/actor", "/nodeinfo/", "/ns/",
-                "/.well-known/webfinger", "/.well-known/nodeinfo", "/.well-known/host-meta",
+                "/announces/", "/offers/", "/accepts/", "/credentials/", "/actor", "/nodeinfo/",
+                "/ns/", "/.well-known/webfinger", "/.well-known/nodeinfo", "/.well-known/host-meta",
                 "/collections/", "/trust-list")  # fmt: skip
 
 

@@ -36,7 +36,15 @@ from fedidoc.clinical.media import Pictures
 from fedidoc.clinical.moves import Moves
 from fedidoc.clinical.reports import Reports
 from fedidoc.clock import FrozenClock
-from fedidoc.config import Config, Federation, Instance, Secrets, Server, TrustListRules
+from fedidoc.config import (
+    Config,
+    EvidenceRules,
+    Federation,
+    Instance,
+    Secrets,
+    Server,
+    TrustListRules,
+)
 from fedidoc.federation.badges import Badges
 from fedidoc.federation.copying import Copying
 from fedidoc.federation.expansion import Expansion
@@ -54,6 +62,7 @@ from fedidoc.federation.subscribing import KIND as SUBSCRIBING
 from fedidoc.federation.subscribing import Subscribing
 from fedidoc.federation.tasks import Acquaintance, Tasks
 from fedidoc.federation.urls import Urls
+from fedidoc.federation.vouching import Asking
 from fedidoc.jobs import Lane, Runner
 from fedidoc.log import Log
 from fedidoc.model import Account, Actor, NotificationKind, Role, Specialty
@@ -61,6 +70,7 @@ from fedidoc.storage import actors, keys
 from fedidoc.storage.engine import Database, Transaction
 from fedidoc.vault import Vault, fresh_key
 from fedidoc.verification.credentials import Credentials
+from fedidoc.verification.far_vouches import FarVouches
 from fedidoc.verification.lifetimes import Lifetimes
 from fedidoc.verification.listings import Registers
 from fedidoc.verification.policy import Policy
@@ -68,6 +78,7 @@ from fedidoc.verification.publishing import Publishing
 from fedidoc.verification.review import Review
 from fedidoc.verification.subscriptions import Subscriptions
 from fedidoc.verification.trust import Trust
+from fedidoc.verification.vouches import Belongings, Vouches
 from fedidoc.web import server
 from fedidoc.web.protocol import Protocol, Receive, Scope, Send
 from tests.instance import free_port
@@ -115,6 +126,7 @@ class Node:
             server=Server(port=self.port),
             secrets=Secrets(fresh_key()),
             federation=Federation(allow_plain_http=True),
+            evidence=EvidenceRules(vouches_needed=1, vouch_cooling_days=0),
             folder=self.folder,
         )
         self.config.media_folder.mkdir(parents=True, exist_ok=True)
@@ -168,14 +180,21 @@ class Node:
         self.blocks = Blocks(self.db, self.clock, self.urls)
         self.reports = Reports(self.db, self.clock, self.vault, self.urls)
         self.moves = Moves(self.db, self.clock, self.follows)
+        self.vouches = Vouches(
+            self.db, self.clock, self.vault, self.config.evidence, self.review.records,
+            settle=self._settle, notify=self._tell_about, domain=self.domain, urls=self.urls,
+            trusts=self.trust.takes_word_of,
+        )  # fmt: skip
+        self.far_vouches = FarVouches(self.db, self.clock, self.vault, self.trust, self.vouches)
+        self.accounts._credentials = Belongings(self.credentials, self.vouches)
         self.publications = Publications(self.urls, name=self.name, description="")
         self.inbox = Inbox(
             self.db, self.clock, self.urls, self.trust, self.keyring, self.remote,
-            Clinic(self.cases, self.follows, self.blocks, self.reports),
+            Clinic(self.cases, self.follows, self.blocks, self.reports, self.far_vouches),
         )  # fmt: skip
         self.outbox = Outbox(
             self.db, self.clock, self.trust, self.fetcher,
-            Expansion(self.urls, self.trust, self.publications),
+            Expansion(self.urls, self.trust, self.publications, self.vault),
             SigningKeys(self.db, self.vault),
         )  # fmt: skip
         self.tasks = Tasks(self.db, self.clock)
@@ -185,6 +204,7 @@ class Node:
         Acquaintance(self.db, self.clock, self.peering, self.remote).register(self.tasks)
         self.rounds = Rounds(self.db, self.clock, self.trust, badges, self.remote)
         self.rounds.register(self.tasks)
+        Asking(self.clock, self.remote, self.far_vouches).register(self.tasks)
         Copying(self.pictures, self.fetcher, self.trust).register(self.tasks)
         self.reading = Reading(
             self.db, self.clock, self.urls, self.trust, self.keyring, self.publications,
@@ -245,6 +265,14 @@ class Node:
 
     async def _tell(self, tx: Transaction, kind: NotificationKind, actor_id: str) -> None:
         self.told.append((kind, actor_id))
+
+    async def _tell_about(
+        self, tx: Transaction, kind: NotificationKind, actor_id: str, other_id: str
+    ) -> None:
+        self.told.append((kind, actor_id))
+
+    async def _settle(self, tx: Transaction, account_id: str, by: str) -> bool:
+        return await self.review.settle(tx, account_id, by)
 
     # People -----------------------------------------------------------------------------------
 

@@ -7,10 +7,13 @@ Accept, Reject or Undo is embedded with its actor: peers were seen to demand eac
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from fedidoc.clock import iso
 from fedidoc.federation.builders.posts import Addressed
+from fedidoc.model import Specialty
+
+_VOUCH: Final = "fedidoc:Vouch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,38 @@ def flag(head: Head, objects: list[str], note: str) -> dict[str, Any]:
 def move(head: Head, target: str, addressed: Addressed) -> dict[str, Any]:
     """`head.actor` goes on as `target` (Mastodon's Move: object is the actor itself)."""
     return _activity("Move", head, head.actor, addressed) | {"target": target}
+
+
+def offer_vouch(
+    head: Head, applicant: str, colleague: str, profession: str, specialty: Specialty | None
+) -> dict[str, Any]:
+    """The instance (`head.actor`) asks `colleague` to vouch for one of its applicants."""
+    asked: dict[str, Any] = {"type": _VOUCH, "profession": profession}
+    if specialty is not None:
+        asked["specialty"] = {"code": specialty.code, "label": specialty.label}
+    document = _activity("Offer", head, asked, Addressed((colleague,)))
+    return document | {"attributedTo": applicant}
+
+
+def undo_offer(head: Head, offer: str, colleague: str) -> dict[str, Any]:
+    undone = _offer(offer, head.actor)
+    return _activity("Undo", head, undone, Addressed((colleague,)))
+
+
+def vouch(head: Head, offer: str, instance: str, statement: str) -> dict[str, Any]:
+    """`head.actor` vouches in answer to an Offer of another `instance`."""
+    document = _activity("Accept", head, _offer(offer, instance), Addressed((instance,)))
+    return document | {"content": statement}
+
+
+def undo_vouch(head: Head, vouch_uri: str, offer: str, instance: str) -> dict[str, Any]:
+    undone = {"id": vouch_uri, "type": "Accept", "actor": head.actor,
+              "object": _offer(offer, instance)}  # fmt: skip
+    return _activity("Undo", head, undone, Addressed((instance,)))
+
+
+def _offer(uri: str, instance: str) -> dict[str, Any]:
+    return {"id": uri, "type": "Offer", "actor": instance, "object": {"type": _VOUCH}}
 
 
 def _addressed(document: dict[str, Any]) -> Addressed:

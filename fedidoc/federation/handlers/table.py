@@ -22,6 +22,7 @@ from fedidoc.federation.remote import Missing
 from fedidoc.federation.urls import Urls
 from fedidoc.model import Actor
 from fedidoc.storage.engine import Transaction
+from fedidoc.verification.far_vouches import FarVouches
 from fedidoc.verification.trust import Trust
 
 
@@ -41,12 +42,13 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Clinic:
-    """The clinical rooms that hear from other servers."""
+    """The rooms that hear from other servers."""
 
     cases: Incoming
     follows: Follows
     blocks: Blocks
     reports: Reports
+    vouches: FarVouches
 
 
 @dataclass(frozen=True, slots=True)
