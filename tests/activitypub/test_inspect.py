@@ -14,6 +14,7 @@ ANN = "https://a.example/u/ann"
 BO = "https://b.example/u/bo"
 PUBLIC = "https://www.w3.org/ns/activitystreams#Public"
 NOTE = {"id": "https://a.example/n/1", "type": "Note", "attributedTo": ANN, "content": "x"}
+VOUCH = {"type": "fedidoc:Vouch", "profession": "physician"}
 FOLLOW = {"id": "https://b.example/f/1", "type": "Follow", "actor": BO, "object": ANN}
 
 EFFECTS = {
@@ -192,6 +193,11 @@ def test_effects(kind: str, thing: Any, more: dict[str, Any], effect: str) -> No
         ("Move", ANN, {}, "refuse", "target_missing"),
         ("Add", NOTE, {}, "refuse", "target_missing"),
         ("Offer", NOTE, {}, "ignore", "activity_without_effect"),
+        ("Offer", VOUCH, {}, "refuse", "applicant_foreign"),
+        ("Offer", VOUCH, {"attributedTo": BO}, "refuse", "applicant_foreign"),
+        ("Accept", {"type": "Offer", "id": BO, "object": NOTE}, {}, "ignore", "answers_no_follow"),
+        ("Undo", {"type": "Offer", "id": BO, "object": NOTE}, {}, "ignore", "object_type_unknown"),
+        ("Undo", {"type": "Accept", "id": BO, "object": BO}, {}, "ignore", "object_type_unknown"),
         ("x:Prescribe", NOTE, {}, "ignore", "type_unknown"),
         (7, NOTE, {}, "refuse", "type_missing"),
         ("Like", BO, {"id": "https://b.example/1"}, "refuse", "id_foreign"),
@@ -207,6 +213,18 @@ def test_refused_and_ignored(
 ) -> None:
     found = activity(kind, thing, **more)
     assert (found.effect, found.reason) == (effect, reason)
+
+
+def test_vouches_are_asked_for_given_and_taken_back() -> None:
+    offer = {"type": "Offer", "id": "https://b.example/offers/1", "object": VOUCH}
+    accept = {"type": "Accept", "id": "https://a.example/accepts/1", "object": offer}
+    effects = [
+        activity("Offer", VOUCH, attributedTo=ANN).effect,
+        activity("Accept", offer).effect,
+        activity("Undo", {**offer, "id": "https://a.example/offers/1"}).effect,
+        activity("Undo", accept).effect,
+    ]
+    assert effects == ["vouch_request", "vouch", "undo_vouch_request", "undo_vouch"]
 
 
 def test_audience_comes_from_the_activity_then_from_its_object() -> None:

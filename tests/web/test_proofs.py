@@ -12,6 +12,11 @@ import pytest
 from PIL import Image
 
 from fedidoc.clock import DAY
+from fedidoc.model import ActorKind
+from fedidoc.storage import actors
+from fedidoc.storage.actors import RemoteProfile
+from fedidoc.verification.far_vouches import FarVouches
+from fedidoc.verification.trust import Trust
 from tests.house import claim
 from tests.web.browsing import Browser, Shown
 from tests.web.conftest import Site
@@ -351,3 +356,53 @@ async def test_saying_no_is_silent(site: Site) -> None:
     page = await bea.submit(await bea.get(path), f"{path}/decline")
     assert "They are not told" in page.main.text and "Nobody asks you now" in page.main.text
     assert (await anna.get("/application")).main.text == before
+
+
+async def test_a_colleague_elsewhere_is_named_by_handle(site: Site) -> None:
+    anna = await applicant(site)
+    page = await anna.get("/application")
+    assert "on a server that this one trusts" in page.main.text
+    refused = await anna.submit(
+        page, "/application/vouches", {"colleague": "@ines@unknown.example"}
+    )
+    assert refused.status == 400 and "a server that it trusts" in refused.errors()["colleague"]
+    site.services.vouches._trusts = lambda host: host == "society.example"
+    asked = await anna.submit(page, "/application/vouches", {"colleague": "@ines@society.example"})
+    assert "If there is such a colleague" in asked.main.text
+    assert asked.faults == [] and "@ines@society.example" in asked.main.text
+    rows = await site.house.db.fetch_all("SELECT subject FROM tasks WHERE kind = 'vouch'")
+    assert len(rows) == 1
+
+
+async def test_who_asks_may_be_of_another_server(site: Site) -> None:
+    bea = await site.signed_in("bea")
+    site.house.clock.advance(13 * DAY)
+    profile = RemoteProfile(
+        uri="https://society.example/users/ines", kind=ActorKind.PERSON, username="ines",
+        host="society.example", handle_confirmed=True, name="Ines Okoro", summary_html="",
+        inbox="https://society.example/users/ines/inbox", shared_inbox=None, outbox=None,
+        followers=None, following=None, url=None, icon_url=None, approves_follows=False,
+        discoverable=False, credential_url=None,
+    )  # fmt: skip
+    house, rooms = site.house, site.services.vouches
+    far = FarVouches(house.db, house.clock, house.vault, Trust(house.db, house.clock), rooms)
+    account = await house.accounts.show("bea")
+    async with house.db.transaction() as tx:
+        ines = await actors.upsert_remote(tx, house.clock, profile)
+        colleague = await actors.get(tx, account.actor_id)
+        assert colleague is not None
+        effect = await far.receive_request(
+            tx, ines, colleague, "https://society.example/offers/1", "physician", None
+        )
+    assert effect == "vouch_asked"
+    bea = await site.log_in("bea")
+    page = await bea.get("/vouches")
+    assert page.faults == [] and "@ines@society.example" in page.main.text
+    path = next(
+        a.attrs["href"] for a in page.main.all("a") if a.attrs["href"].startswith("/vouches/")
+    )
+    shown = await bea.get(path)
+    assert shown.faults == [] and "Ines Okoro" in shown.main.text
+    done = await bea.submit(shown, f"{path}/decline")
+    assert "They are not told" in done.main.text
+    assert await house.db.fetch_value("SELECT COUNT(*) FROM events WHERE kind LIKE 'vouch%'") == 0
