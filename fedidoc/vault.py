@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import hmac
 import os
+import secrets
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
@@ -60,6 +61,20 @@ class Vault:
     def fingerprint(self, value: str, purpose: str) -> str:
         """A keyed digest (HMAC-SHA-256, hex) to look a secret value up by without storing it."""
         return hmac.new(self._mac, f"{purpose}\0{value}".encode(), hashlib.sha256).hexdigest()
+
+    def mint(self, purpose: str) -> str:
+        """256 random bits as text, with a mark by which `minted` knows them again."""
+        token = secrets.token_urlsafe(32)
+        return f"{token}.{self._mark(token, purpose)}"
+
+    def minted(self, token: str, purpose: str) -> bool:
+        """Whether a token was minted here for that, without asking a database: it may have ended
+        long ago."""
+        bare, _, mark = token.rpartition(".")
+        return token.isascii() and hmac.compare_digest(mark, self._mark(bare, purpose))
+
+    def _mark(self, token: str, purpose: str) -> str:
+        return self.fingerprint(token, f"mint {purpose}")[:32]
 
 
 def _derive(key: bytes, info: bytes) -> bytes:

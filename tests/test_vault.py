@@ -74,3 +74,13 @@ def test_keys_come_from_the_configuration_in_base64() -> None:
 def test_a_bad_key_is_named(text: str) -> None:
     with pytest.raises(ConfigError, match=r"\[secrets\] key"):
         Vault.from_text(text)
+
+
+def test_what_was_minted_is_known_without_a_database() -> None:
+    one, other = Vault.from_text(fresh_key()), Vault.from_text(fresh_key())
+    token = one.mint("session")
+    assert one.minted(token, "session") and token != one.mint("session")
+    assert not other.minted(token, "session") and not one.minted(token, "api token")
+    bare, _, mark = token.rpartition(".")
+    for forged in ("", ".", bare, mark, f".{mark}", f"x{token}", f"{token}x", f"{bare}.", "é." * 9):
+        assert not one.minted(forged, "session")

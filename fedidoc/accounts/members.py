@@ -284,9 +284,12 @@ class Accounts:
     async def session(self, token: str) -> Session | None:
         """Whose session a cookie names; None for an unknown, ended or expired one."""
         found = await people.session(self._db, self.session_mac(token), self._clock.now())
-        if found is None or found[0].standing is Standing.SUSPENDED:
-            return None
-        return Session(*found)
+        stands = found is not None and found[0].standing is not Standing.SUSPENDED
+        return Session(*found) if found is not None and stands else None
+
+    def minted(self, token: str) -> bool:
+        """Whether a cookie's session began here, ended or not; asks no database."""
+        return self._vault.minted(token, "session")
 
     async def log_out(self, token: str) -> None:
         """End a session; ending one that is not there is fine."""
@@ -361,8 +364,7 @@ class Accounts:
 
     async def open_session(self, tx: Transaction, account: Account) -> SignedIn:
         """A fresh session of a member who was let in."""
-        token, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
-        now = self._clock.now()
+        token, csrf, now = self._vault.mint("session"), secrets.token_urlsafe(32), self._clock.now()
         expires = now + self._config.membership.session_days * DAY
         await people.put_session(tx, self.session_mac(token), account.id, csrf, now, expires)
         return SignedIn(account, token, csrf)

@@ -147,7 +147,7 @@ class Pseudonyms:
     async def _begin(self, pseudonym: Pseudonym, previous: str | None) -> LoggedIn:
         if pseudonym.standing is PseudonymStanding.SUSPENDED:
             raise Forbidden(await self._why_suspended(pseudonym))
-        token, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+        token, csrf = self._vault.mint("session"), secrets.token_urlsafe(32)
         now = self._clock.now()
         expires = now // DAY * DAY + (1 + self._config.membership.session_days) * DAY
         async with self._db.transaction() as tx:

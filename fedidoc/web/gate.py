@@ -10,16 +10,12 @@ from __future__ import annotations
 import hmac
 import secrets
 from dataclasses import dataclass
-from io import BytesIO
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 from urllib.parse import quote, urlsplit
 
 from quart import Response as MadeResponse
 from quart import current_app, g, redirect, request
-from quart.formparser import FormDataParser
-from quart.wrappers import Request
-from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response as PlainResponse
 
 from fedidoc.accounts.attempts import LASTS
@@ -107,44 +103,6 @@ class Cookies:
     def sign_in(self) -> str:
         """What a sign-in by the identity provider was begun with, sealed."""
         return "__Host-sign-in" if self.secure else "sign-in"
-
-
-def sized_request(pictures: int, documents: int) -> type[Request]:
-    """A request class whose body may be `pictures` bytes longer where pictures are sent, and
-    `documents` where documents are.
-
-    That is under /cases/ and at `DOCUMENTS`, and only with a session's cookie; all other bodies
-    stay small. Documents stay in memory while a request is read: larger files of a form would
-    otherwise lie readable in the system's folder for temporary files.
-    """
-
-    class SizedRequest(Request):
-        def __init__(self, method: str, scheme: str, path: str, *rest: Any, **named: Any) -> None:
-            headers: Headers = rest[1]
-            more = pictures if path.startswith("/cases/") else 0
-            if path == DOCUMENTS:
-                more = documents
-            known = "session=" in headers.get("Cookie", "")
-            named["max_content_length"] = SMALL_BODY + (more if known else 0)
-            super().__init__(method, scheme, path, *rest, **named)
-            self.max_content_length = named["max_content_length"]
-
-        def make_form_data_parser(self) -> FormDataParser:
-            parser = super().make_form_data_parser()
-            if self.path == DOCUMENTS:
-                parser.stream_factory = _in_memory
-            return parser
-
-    return SizedRequest
-
-
-def _in_memory(
-    total_content_length: int | None,
-    content_type: str | None,
-    filename: str | None,
-    content_length: int | None = None,
-) -> BytesIO:
-    return BytesIO()
 
 
 def services() -> Services:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from quart import Quart, Response, request
 
-from fedidoc.web import gate, render, theme
+from fedidoc.web import bodies, gate, render, theme
 from fedidoc.web.admin import audit, calendar, documents, flags, peers, reports, reviews, trust
 from fedidoc.web.admin import pseudonyms as moderation
 from fedidoc.web.pages import (
@@ -42,8 +42,10 @@ def create_pages(services: Services) -> Quart:
     app.extensions[gate.SERVICES] = services
     # Twice what pictures may have: one that is too large is refused beside its field, and the
     # text that came with it is kept.
-    app.request_class = gate.sized_request(
-        2 * config.media.max_bytes * gate.PICTURES, 2 * config.evidence.document_max_bytes
+    app.request_class = bodies.sized_request(
+        2 * config.media.max_bytes * gate.PICTURES,
+        2 * config.evidence.document_max_bytes,
+        minted=services.accounts.minted,
     )
     app.config.update(
         MAX_CONTENT_LENGTH=gate.SMALL_BODY,
