@@ -137,7 +137,7 @@ async def test_a_page_costs_the_same_however_long(any_database: Database) -> Non
     assert costs == [6, 6]
 
 
-ME = ("me", "me", "me")
+ME = ("me",) * 4
 PAGES = {
     "waiting, mine": (
         timelines.WAITING.format(mine=timelines._MINE),
