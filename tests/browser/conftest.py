@@ -72,6 +72,10 @@ def shots() -> Path | None:
     return path
 
 
+# In the register, by last name: no two people have the same licence.
+LICENCES = {"HOPPER": "234567", "LOVELACE": "345678"}
+
+
 @dataclass
 class Two:
     """A hospital with the physician osler, a society with the steward ruth and a register."""
@@ -130,7 +134,7 @@ def _register(npis: dict[str, str]) -> str:
             "Provider Enumeration Date": "05/23/2006",
             "Last Update Date": "07/08/2020",
             "Healthcare Provider Taxonomy Code_1": "207RC0000X",
-            "Provider License Number_1": "234567",
+            "Provider License Number_1": LICENCES.get(name, "234567"),
             "Provider License Number State Code_1": "NY",
             "Healthcare Provider Primary Taxonomy Switch_1": "Y",
         }

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.conftest import Two
+from tests.browser.conftest import LICENCES, Two
 from tests.browser.looking import Looking
 from tests.processes.site import Site, watch
 
@@ -164,11 +164,11 @@ def _apply(grace: Person, looking: Looking, surname: str, npi: str) -> None:
     slip = npi[:-1] + str((int(npi[-1]) + 1) % 10)
     grace.fill(
         legal_name=f"Grace {surname}", profession="physician", jurisdiction="US-NY",
-        licence_number="234567", npi=slip,
+        licence_number=LICENCES[surname.upper()], npi=slip,
     )  # fmt: skip
     grace.press("Send to the reviewers")
     expect(grace.main).to_contain_text("check digit")
-    expect(grace.page.locator("[name=licence_number]")).to_have_value("234567")
+    expect(grace.page.locator("[name=licence_number]")).to_have_value(LICENCES[surname.upper()])
     grace.fill(npi=npi)
     grace.press("Send to the reviewers")
     expect(grace.main).to_contain_text("A person checks it")
@@ -187,7 +187,7 @@ def _review(ruth: Person, looking: Looking, surname: str, two: Two) -> None:
     expect(name).to_contain_text(f"Grace {surname}")
     expect(name).to_contain_text(re.compile(f"GRACE {surname.upper()}", re.IGNORECASE))
     licence = rows.filter(has_text="Licence").first
-    assert licence.inner_text().count("234567") == 2
+    assert licence.inner_text().count(LICENCES[surname.upper()]) == 2
     looking.look(ruth.page, "review")
     ruth.page.get_by_label("Matches the register").check()
     ruth.page.get_by_label("A document was seen").check()
@@ -231,7 +231,7 @@ def _open_case(osler: Person, looking: Looking, title: str, two: Two) -> None:
 
 
 def _find_and_follow(grace: Person, looking: Looking, two: Two) -> None:
-    grace.wait_for("/application", "You read and write cases")
+    grace.wait_for("/application", "lets you read cases")
     looking.look(grace.page, "application-verified")
     grace.go("/find")
     looking.look(grace.page, "find-empty")
