@@ -264,6 +264,9 @@ async def test_a_report_is_read_by_stewards_alone(pair: Pair) -> None:
         "The name is legible.", Reason.PATIENT, "ada",
     )  # fmt: skip
     assert [p.id for p in report.posts] == [here.id]
+    # It is about somebody here, so there is nobody outside to tell.
+    with pytest.raises(Conflict, match="nobody to tell"):
+        await pair.hospital.reports.forward(steward, report.id, "")
     row = await pair.hospital.db.fetch_one("SELECT words_sealed FROM reports")
     assert row is not None and b"legible" not in bytes(row["words_sealed"])
 
