@@ -409,7 +409,8 @@ async def test_the_command_and_the_doctor(tmp_path: Path) -> None:
         }
         assert findings["mail"]["state"] == "ok"
         assert "documents" not in findings
-    (instance.folder / "documents").mkdir(mode=0o755)
+    (instance.folder / "documents").mkdir()
+    (instance.folder / "documents").chmod(0o755)  # whatever the mask is
     done = await asyncio.to_thread(instance.run, *command, "doctor", "--json")
     findings = {f["check"]: f for f in lines(done.stdout) if "check" in f}
     assert findings["documents"]["state"] == "warn"

@@ -143,7 +143,8 @@ async def test_logging_in_by_name_and_by_address(house: House) -> None:
         session = await house.accounts.session(signed_in.token)
         assert session is not None
         assert (session.account, session.csrf) == (account, signed_in.csrf)
-        assert len(signed_in.token) == len(signed_in.csrf) == 43
+        bits, _, mark = signed_in.token.rpartition(".")
+        assert len(bits) == len(signed_in.csrf) == 43 and len(mark) == 32
 
 
 async def test_every_login_has_a_token_of_its_own_and_ends_the_one_before(house: House) -> None:
